@@ -1,0 +1,162 @@
+"""Time: the one place where it passes.
+
+A clock holds jobs. `sleep` runs the due ones, in order, in the caller's thread. A virtual clock jumps to
+the next due job; a wall clock waits for it. Nothing runs in the background, so the order is the same in
+both, and a virtual run is a function of its inputs. Time is kept in integer nanoseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+_NS = 1_000_000_000
+
+#: Bench time 0 of every virtual run. A real date, because log formats lose stamps near 1970.
+VIRTUAL_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Job:
+    """Work that falls due every `period_ns`. `overruns` counts the periods it missed."""
+
+    name: str
+    period_ns: int
+    order: int
+    run: Callable[[], object]
+    due_ns: int
+    overruns: int = 0
+    running: bool = field(default=False, repr=False)
+    cancelled: bool = field(default=False, repr=False)
+
+    def cancel(self) -> None:
+        """Never run again."""
+        self.cancelled = True
+
+
+class Clock:
+    """Bench time and the jobs that fall due in it.
+
+    Parameters
+    ----------
+    virtual
+        True: jump from job to job. False: wait for the wall clock.
+    epoch
+        Calendar time of bench time 0. Default: `VIRTUAL_EPOCH` if virtual, else now.
+    """
+
+    def __init__(self, *, virtual: bool = True, epoch: datetime | None = None) -> None:
+        self.virtual = virtual
+        self.epoch = epoch or (VIRTUAL_EPOCH if virtual else datetime.now(UTC))
+        self._now_ns = 0
+        self._wall_start_ns = time.monotonic_ns()
+        self._sequence = 0
+        self._queue: list[tuple[int, int, int, Job]] = []
+
+    def __repr__(self) -> str:
+        return f"Clock({'virtual' if self.virtual else 'wall'}, now={self.now_s:.6f} s)"
+
+    @property
+    def now_ns(self) -> int:
+        """Bench time [ns]."""
+        if self.virtual:
+            return self._now_ns
+        return max(self._now_ns, time.monotonic_ns() - self._wall_start_ns)
+
+    @property
+    def now_s(self) -> float:
+        """Bench time [s] since the clock was made."""
+        return self.now_ns / _NS
+
+    @property
+    def utc(self) -> datetime:
+        """Calendar time of this instant."""
+        return self.epoch + timedelta(microseconds=self.now_ns / 1000)
+
+    def every(
+        self,
+        period_s: float,
+        run: Callable[[], object],
+        *,
+        name: str,
+        order: int = 0,
+        first_s: float | None = None,
+    ) -> Job:
+        """Run `run` every `period_s` [s].
+
+        Parameters
+        ----------
+        period_s
+            Period [s], at least 1 µs.
+        run
+            Called without arguments. It may sleep; a job is never entered twice at the same time.
+        name
+            For messages and for the overrun count.
+        order
+            Jobs due at the same instant run by ascending `order`, then in the order of registration.
+        first_s
+            Delay [s] to the first run; default one period.
+
+        Raises
+        ------
+        ValueError
+            If `period_s` is shorter than 1 µs.
+        """
+        period_ns = round(period_s * _NS)
+        if period_ns < 1000:
+            raise ValueError(f"job {name}: expected a period of at least 1e-6 s, found {period_s} s")
+        delay_ns = period_ns if first_s is None else round(first_s * _NS)
+        job = Job(name, period_ns, order, run, self.now_ns + delay_ns)
+        self._push(job)
+        return job
+
+    def sleep(self, duration_s: float) -> None:
+        """Let `duration_s` [s] of bench time pass and run every job that falls due in it."""
+        self.sleep_until(self.now_ns + max(0, round(duration_s * _NS)))
+
+    def until(self, condition: Callable[[], bool], *, timeout_s: float, step_s: float = 0.01) -> bool:
+        """Let time pass until `condition()` holds, at most `timeout_s` [s]; return whether it held.
+
+        The condition is looked at now and then every `step_s` [s].
+        """
+        end_ns = self.now_ns + round(timeout_s * _NS)
+        while not condition():
+            left_ns = end_ns - self.now_ns
+            if left_ns <= 0:
+                return False
+            self.sleep_until(self.now_ns + min(left_ns, round(step_s * _NS)))
+        return True
+
+    def sleep_until(self, end_ns: int) -> None:
+        """Let time pass until bench time `end_ns` [ns] and run every job that falls due."""
+        queue = self._queue
+        while queue and queue[0][0] <= end_ns:
+            job = heapq.heappop(queue)[3]
+            if job.cancelled:
+                continue
+            self._wait_until(job.due_ns)
+            job.due_ns += job.period_ns
+            if job.running:
+                job.overruns += 1
+                self._push(job)
+                continue
+            self._push(job)
+            job.running = True
+            try:
+                job.run()
+            finally:
+                job.running = False
+        self._wait_until(end_ns)
+
+    def _wait_until(self, due_ns: int) -> None:
+        if not self.virtual:
+            while (late_ns := due_ns - (time.monotonic_ns() - self._wall_start_ns)) > 0:
+                time.sleep(late_ns / _NS)  # noqa: TID251  (this is bench/clock.py)
+        self._now_ns = max(self._now_ns, due_ns)
+
+    def _push(self, job: Job) -> None:
+        self._sequence += 1
+        heapq.heappush(self._queue, (job.due_ns, job.order, self._sequence, job))
