@@ -1,0 +1,220 @@
+"""Write the evidence of one run, and read it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import EvidenceInvalid
+from bench.evidence.chain import (
+    CHAIN,
+    GENESIS,
+    SCHEMA,
+    SEAL,
+    Seal,
+    chain_entry,
+    evidence_folder,
+    read_chain,
+    verify,
+)
+from bench.evidence.json_file import checked, plain, read_json, to_json
+from bench.evidence.result import RunInfo, ScenarioResult
+from bench.evidence.traces import TraceFile, pack_traces
+from bench.record import Trace
+
+RUN = "run.json"
+
+
+class EvidenceWriter:
+    """Write the evidence of one run, file by file; never change one.
+
+    Parameters
+    ----------
+    folder
+        Run folder; `evidence/` is made in it and must not exist.
+    run
+        Goes to `run.json` now, so that a broken run can be recognised, and into the chain at the seal.
+    profile_text, station_text
+        The two files as they were read.
+
+    Raises
+    ------
+    EvidenceInvalid
+        If the folder holds evidence already.
+    """
+
+    def __init__(self, folder: Path, run: RunInfo, profile_text: str, station_text: str) -> None:
+        self.folder = Path(folder) / "evidence"
+        if self.folder.exists():
+            raise EvidenceInvalid(str(self.folder), expected="a new folder", found="one that exists")
+        self.folder.mkdir(parents=True)
+        self._run = to_json({"schema": SCHEMA} | asdict(run))
+        self._entries, self._head, self._sealed = 0, GENESIS, False
+        self._write(RUN, self._run)
+        self._add("profile.toml", profile_text.encode())
+        self._add("station.toml", station_text.encode())
+
+    def scenario(
+        self,
+        result: ScenarioResult,
+        traces: Mapping[str, Trace] | None = None,
+        exchanges: Iterable[Mapping[str, object]] = (),
+        can_frames: bytes | Path | None = None,
+    ) -> str:
+        """Store one scenario; return the name under which its files are found.
+
+        Parameters
+        ----------
+        result
+            What was judged.
+        traces
+            Measured, reported and commanded traces by standard name.
+        exchanges
+            One mapping per exchange with an instrument or the DUT; bytes are written as hexadecimal digits.
+        can_frames
+            A BLF log of the bus, as bytes or as a file to copy.
+        """
+        name = self._free_name(result.id)
+        if traces:
+            self._add(f"traces/{name}.npz", pack_traces(traces))
+        lines = [json.dumps(plain(row), sort_keys=True, ensure_ascii=False) for row in exchanges]
+        if lines:
+            self._add(f"exchanges/{name}.jsonl", ("\n".join(lines) + "\n").encode())
+        if can_frames is not None:
+            data = can_frames if isinstance(can_frames, bytes) else can_frames.read_bytes()
+            self._add(f"can/{name}.blf", data)
+        # Last: a scenario that is listed has all its files.
+        self._add(f"scenarios/{name}.json", to_json(asdict(result)))
+        return name
+
+    def attach(self, name: str, data: bytes) -> str:
+        """Store any other file of the run; return its path below `evidence/`."""
+        file = f"attachments/{_stem(name)}"
+        self._add(file, data)
+        return file
+
+    def seal(self) -> Seal:
+        """End the chain. Nothing can be added afterwards."""
+        self._chain(RUN, self._run)
+        seal = Seal(self._entries, self._head)
+        self._write(SEAL, to_json(asdict(seal)))
+        self._sealed = True
+        return seal
+
+    def _free_name(self, scenario: str) -> str:
+        stem = _stem(scenario)
+        count = 1
+        while (
+            self.folder / f"scenarios/{(name := stem if count == 1 else f'{stem}-{count}')}.json"
+        ).exists():
+            count += 1
+        return name
+
+    def _add(self, file: str, data: bytes) -> None:
+        self._write(file, data)
+        self._chain(file, data)
+
+    def _write(self, file: str, data: bytes) -> None:
+        if self._sealed:
+            raise EvidenceInvalid(str(self.folder), expected="open evidence", found=f"a seal before {file}")
+        path = self.folder / file
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with path.open("xb") as target:
+                target.write(data)
+        except FileExistsError as error:
+            raise EvidenceInvalid(str(path), expected="a name not used yet", found="a file") from error
+
+    def _chain(self, file: str, data: bytes) -> None:
+        if self._sealed:
+            raise EvidenceInvalid(str(self.folder), expected="open evidence", found=f"a seal before {file}")
+        self._entries += 1
+        entry = chain_entry(self._entries, file, hashlib.sha256(data).hexdigest(), self._head)
+        self._head = entry["hash"]
+        with (self.folder / CHAIN).open("ab") as target:
+            target.write(json.dumps(entry).encode() + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One stored scenario: its result, and its files when they are asked for."""
+
+    name: str
+    result: ScenarioResult
+    folder: Path
+
+    @property
+    def traces(self) -> TraceFile:
+        """Measured and reported traces by name, read lazily."""
+        return TraceFile(self._file(f"traces/{self.name}.npz"))
+
+    @property
+    def exchanges_file(self) -> Path | None:
+        """JSON lines of every exchange, if any was stored."""
+        return self._file(f"exchanges/{self.name}.jsonl")
+
+    @property
+    def can_file(self) -> Path | None:
+        """BLF log of the bus, if one was stored."""
+        return self._file(f"can/{self.name}.blf")
+
+    def exchanges(self) -> Iterator[dict[str, Any]]:
+        """Every exchange, in order."""
+        if self.exchanges_file:
+            for line in self.exchanges_file.read_text(encoding="utf-8").splitlines():
+                yield json.loads(line)
+
+    def _file(self, name: str) -> Path | None:
+        path = self.folder / name
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Sealed evidence that was found intact. `folder` is its `evidence/` folder."""
+
+    folder: Path
+    run: RunInfo
+    seal: Seal
+    profile_text: str
+    station_text: str
+    scenarios: tuple[Scenario, ...]
+
+
+def load(folder: Path) -> Evidence:
+    """Verify the evidence in a run folder (or its `evidence/` folder) and read it; traces stay on disk.
+
+    Raises
+    ------
+    EvidenceInvalid
+        See `verify`; or a file is of another version.
+    """
+    root = evidence_folder(folder)
+    seal = verify(root)
+    raw = json.loads((root / RUN).read_bytes())
+    if raw.pop("schema", None) != SCHEMA:
+        raise EvidenceInvalid(str(root / RUN), expected=f"schema {SCHEMA}", found="another version")
+    files = [entry["file"] for entry in read_chain(root)]
+    scenarios = tuple(
+        Scenario(Path(file).stem, read_json(ScenarioResult, root / file), root)
+        for file in files
+        if file.startswith("scenarios/")
+    )
+    return Evidence(
+        root,
+        checked(RunInfo, raw, root / RUN),
+        seal,
+        (root / "profile.toml").read_bytes().decode(),
+        (root / "station.toml").read_bytes().decode(),
+        scenarios,
+    )
+
+
+def _stem(name: str) -> str:
+    """A file name that every system takes: letters, digits, `.`, `-` and `_`."""
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._") or "unnamed"
