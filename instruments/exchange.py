@@ -29,7 +29,7 @@ class Exchange:
     source
         Where it is printed: document, revision, page; or repository and file.
     label
-        How well it is known: "manual", "capture", "public driver", or "unverified" if nobody has seen a source.
+        How well it is known: "manual", "capture", "public driver", or "unverified": nobody has seen a source.
     note
         What must hold for the reply to be that one; what differs between firmware versions.
     """

@@ -139,7 +139,7 @@ class MeterTerminal(Protocol):
         ...
 
     def arm_capture(self, level_a: float, duration_s: float, rate_hz: float) -> None:
-        """Record the pack current for `duration_s` [s] at `rate_hz` [Hz] once its magnitude crosses `level_a` [A]."""
+        """Record pack current for `duration_s` [s] at `rate_hz` [Hz] once its magnitude crosses `level_a` [A]."""
         ...
 
     @property

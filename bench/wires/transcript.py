@@ -1,6 +1,6 @@
-"""Every byte that crossed a wire, with its bench time: what evidence, and arguments with vendors, are made of.
+"""Every byte that crossed a wire, with its bench time.
 
-Wires write, evidence reads. Nothing here interprets; a codec or a driver does.
+Wires write, evidence reads; it also settles arguments with vendors. Nothing here interprets, drivers do.
 """
 
 from __future__ import annotations
