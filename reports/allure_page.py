@@ -24,14 +24,18 @@ ALLURE = Path(__file__).parents[1] / "node_modules" / ".bin" / "allure"
 
 #: Everything the page needs is inside it, as text or data: URLs.
 POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline' data:; "
-    "img-src data: blob:; font-src data:; connect-src data: blob:; media-src data: blob:; "
-    "worker-src data: blob:; frame-src data: blob:"
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "style-src 'unsafe-inline' data:; img-src data: blob:; font-src data:; connect-src data: blob:; "
+    "media-src data: blob:; worker-src data: blob:; frame-src data: blob:"
 )
 
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>\s*", re.DOTALL | re.IGNORECASE)
-_REMOTE = re.compile(r"""\b(?:src|href|action|srcset)\s*=\s*["']?\s*((?:https?:)?//[^\s"'>]+)""", re.IGNORECASE)
-_TAG = re.compile(r"<(?:script|link|img|iframe|source|video|audio|object|embed|form|base)\b[^>]*>", re.IGNORECASE)
+_REMOTE = re.compile(
+    r"""\b(?:src|href|action|srcset)\s*=\s*["']?\s*((?:https?:)?//[^\s"'>]+)""", re.IGNORECASE
+)
+_TAG = re.compile(
+    r"<(?:script|link|img|iframe|source|video|audio|object|embed|form|base)\b[^>]*>", re.IGNORECASE
+)
 
 
 def cleaned(page: str) -> str:
@@ -53,7 +57,9 @@ def cleaned(page: str) -> str:
     if not heads:
         raise EvidenceInvalid("Allure page", expected="an HTML page with a head", found=repr(page[:60]))
     if left := remote_targets(page):
-        raise EvidenceInvalid("Allure page", expected="nothing to fetch from elsewhere", found=", ".join(left))
+        raise EvidenceInvalid(
+            "Allure page", expected="nothing to fetch from elsewhere", found=", ".join(left)
+        )
     return page
 
 
@@ -93,7 +99,9 @@ def make_page(results: Path, out: Path, *, title: str, allure: Path = ALLURE) ->
             check=False,
         )
         if ran.returncode or not (made / "index.html").is_file():
-            raise BenchError(f"allure generate ended with {ran.returncode}: {(ran.stderr or ran.stdout).strip()}")
+            raise BenchError(
+                f"allure generate ended with {ran.returncode}: {(ran.stderr or ran.stdout).strip()}"
+            )
         page = cleaned((made / "index.html").read_text(encoding="utf-8"))
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -106,7 +114,9 @@ def main(arguments: list[str]) -> int:
     """Make `<run>/allure-report/index.html` from `<run>/allure-results`; return the exit code."""
     run = Path(arguments[0] if arguments else "results/latest")
     try:
-        page = make_page(run / "allure-results", run / "allure-report", title=f"bmsbench {run.resolve().name}")
+        page = make_page(
+            run / "allure-results", run / "allure-report", title=f"bmsbench {run.resolve().name}"
+        )
     except BenchError as error:
         print(error, file=sys.stderr)
         return error.exit_code
