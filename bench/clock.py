@@ -113,6 +113,16 @@ class Clock:
         self._push(job)
         return job
 
+    def after(self, delay_s: float, run: Callable[[], object], *, name: str, order: int = 0) -> Job:
+        """Run `run` once, `delay_s` [s] from now; 0: as soon as time passes. The job can be cancelled."""
+
+        def once() -> None:
+            job.cancel()
+            run()
+
+        job = self.every(1e-6, once, name=name, order=order, first_s=max(0.0, delay_s))
+        return job
+
     def sleep(self, duration_s: float) -> None:
         """Let `duration_s` [s] of bench time pass and run every job that falls due in it."""
         self.sleep_until(self.now_ns + max(0, round(duration_s * _NS)))
@@ -120,14 +130,15 @@ class Clock:
     def until(self, condition: Callable[[], bool], *, timeout_s: float, step_s: float = 0.01) -> bool:
         """Let time pass until `condition()` holds, at most `timeout_s` [s]; return whether it held.
 
-        The condition is looked at now and then every `step_s` [s].
+        The condition is looked at now and then every `step_s` [s], at least 1 µs.
         """
+        step_ns = max(1000, round(step_s * _NS))
         end_ns = self.now_ns + round(timeout_s * _NS)
         while not condition():
             left_ns = end_ns - self.now_ns
             if left_ns <= 0:
                 return False
-            self.sleep_until(self.now_ns + min(left_ns, round(step_s * _NS)))
+            self.sleep_until(self.now_ns + min(left_ns, step_ns))
         return True
 
     def sleep_until(self, end_ns: int) -> None:
