@@ -1,0 +1,259 @@
+"""SCPI, device side: one interpreter for every twin that speaks it; a twin brings a table of commands.
+
+What a table says: headers in long form with the short form in capitals, optional nodes in brackets, numeric
+suffixes as `<n>`, and for each the type of its parameters. What the interpreter does: short and long forms in
+any case, `;` and `:` paths, units and multipliers, MIN, MAX and DEF, error queue and IEEE 488.2 commands.
+Left out: blocks and channel lists, macros, `*SAV` and `*RCL`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+from instruments.scpi_parameters import Number, Parameter, forms
+from instruments.scpi_status import ScpiError, Status
+
+_UNIT = re.compile(r"\s*(:?)(\*?[A-Za-z][\w:]*)(\??)(?:\s+(.*\S))?\s*\Z", re.DOTALL)
+_DIGITS = re.compile(r"(?<=[A-Z])\d+(?=:|\Z)")
+_OUTSIDE_QUOTES = r"""(?=(?:[^"']|"[^"]*"|'[^']*')*\Z)"""
+_SEMICOLON, _COMMA = (re.compile(sign + _OUTSIDE_QUOTES) for sign in ";,")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row of a table.
+
+    Parameters
+    ----------
+    header
+        `[SOURce:]VOLTage[:LEVel]`, without question mark.
+    setting
+        Name under which the interpreter keeps the value; the query form answers it. One parameter.
+    parameters
+        Types of the parameters of the command.
+    required
+        How many of them must be there; default all.
+    run
+        Method of the twin for the command form; called with the values. With `setting` it is called before
+        the value is stored and may raise `ScpiError`.
+    query
+        Method of the twin for the query form; called with the texts of the parameters, returns the answer.
+    """
+
+    header: str
+    setting: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    required: int | None = None
+    run: str = ""
+    query: str = ""
+
+    @property
+    def is_setting(self) -> bool:
+        return bool(self.setting)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dialect:
+    """What one family of instruments says its own way."""
+
+    commands: tuple[Command, ...]
+    number: Callable[[float], str]
+    off_on: tuple[str, str] = ("0", "1")
+    no_error: str = '+0,"No error"'
+    error_sign: str = ""
+    questionable_groups: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One program message unit, ready to run; `error` instead if it cannot be."""
+
+    header: str
+    command: Command | None
+    is_query: bool
+    suffixes: tuple[int, ...] = ()
+    arguments: tuple[str, ...] = ()
+    error: int = 0
+
+
+def expand(header: str) -> list[str]:
+    """Every spelling of `header` in capitals: short and long forms, optional nodes in and out; `<n>` as `#`.
+
+    >>> expand("OUTPut[:STATe]")
+    ['OUTP:STAT', 'OUTP:STATE', 'OUTP', 'OUTPUT:STAT', 'OUTPUT:STATE', 'OUTPUT']
+    """
+    choices: list[tuple[str, ...]] = []
+    for optional, mnemonic, suffix in re.findall(r"(\[?):?([A-Za-z][A-Za-z0-9]*)(<n>)?", header):
+        spelled = tuple(dict.fromkeys(forms(mnemonic)))
+        if suffix:
+            spelled = (*(form + "#" for form in spelled), *spelled)
+        choices.append((*spelled, "") if optional else spelled)
+    return [":".join(filter(None, nodes)) for nodes in itertools.product(*choices)]
+
+
+@lru_cache(maxsize=64)
+def _table(dialect: Dialect) -> dict[str, Command]:
+    return {spelling: command for command in dialect.commands for spelling in expand(command.header)}
+
+
+def _find(table: dict[str, Command], header: str) -> tuple[Command | None, tuple[int, ...]]:
+    """The command that `header` names, and its numeric suffixes; one that is left out is 1."""
+    if (command := table.get(header)) is not None:
+        return command, (1,) * command.header.count("<n>")
+    command = table.get(_DIGITS.sub("#", header))
+    return command, tuple(int(digits) for digits in _DIGITS.findall(header))
+
+
+@lru_cache(maxsize=4096)
+def _parse(dialect: Dialect, message: str) -> tuple[_Call, ...]:
+    """The units of a program message. A command error ends it: what follows is not executed."""
+    calls: list[_Call] = []
+    path = ""
+    for unit in _SEMICOLON.split(message):
+        if not unit.strip():
+            continue
+        match = _UNIT.match(unit)
+        if match is None:
+            return (*calls, _Call(unit, None, False, error=-102))
+        root, header, mark, rest = match[1], match[2].upper(), bool(match[3]), match[4] or ""
+        arguments = tuple(part.strip() for part in _COMMA.split(rest)) if rest else ()
+        if header.startswith("*"):
+            calls.append(_Call(header, None, mark, arguments=arguments))
+            continue
+        full = header if root or not path else f"{path}:{header}"
+        command, suffixes = _find(_table(dialect), full)
+        if command is None:
+            return (*calls, _Call(full, None, mark, error=-113))
+        path = full.rpartition(":")[0]
+        calls.append(_Call(full, command, mark, suffixes, arguments))
+    return tuple(calls)
+
+
+class Interpreter:
+    """Runs program messages on a twin.
+
+    Parameters
+    ----------
+    dialect
+        The family's table.
+    twin
+        Has the methods that the table names, `identification: str`, `reset()`, and is told of nothing else.
+    """
+
+    def __init__(self, dialect: Dialect, twin: Any) -> None:
+        self.dialect, self.twin = dialect, twin
+        self.status = Status(dialect.questionable_groups)
+        self.settings: dict[str, Any] = {}
+        self.restore_defaults()
+
+    def restore_defaults(self) -> None:
+        """Give every setting its *RST value."""
+        for command in self.dialect.commands:
+            if command.is_setting:
+                parameter = command.parameters[0]
+                default: Any = getattr(parameter, "default", None)
+                if isinstance(parameter, Number):
+                    default = parameter.bound("DEF", self.twin)
+                self.settings[command.setting] = default
+
+    def execute(self, message: bytes) -> bytes | None:
+        """Run one program message; the response with its line feed, None if there is nothing to say."""
+        answers: list[str] = []
+        for call in _parse(self.dialect, message.decode("latin-1")):
+            try:
+                if call.error:
+                    raise ScpiError(call.error)
+                answer = self._common(call, bool(answers)) if call.command is None else self._run(call)
+            except ScpiError as error:
+                self.status.add(error)
+                if error.event_bit == 5:  # a command error: the rest of the message is not trusted
+                    break
+                continue
+            if answer is not None:
+                answers.append(answer)
+        return ";".join(answers).encode("latin-1") + b"\n" if answers else None
+
+    def _run(self, call: _Call) -> str | None:
+        command = call.command
+        assert command is not None
+        if call.is_query:
+            return self._query(call, command)
+        if not command.parameters and not command.run:
+            raise ScpiError(-113)
+        required = len(command.parameters) if command.required is None else command.required
+        if len(call.arguments) < required:
+            raise ScpiError(-109)
+        if len(call.arguments) > len(command.parameters):
+            raise ScpiError(-108)
+        values = [
+            parameter.read(text, self.twin)
+            for parameter, text in zip(command.parameters, call.arguments, strict=False)
+        ]
+        if command.run:
+            getattr(self.twin, command.run)(*call.suffixes, *values)
+        if command.is_setting:
+            self.settings[command.setting] = values[0]
+        return None
+
+    def _query(self, call: _Call, command: Command) -> str:
+        if command.query:
+            return str(getattr(self.twin, command.query)(*call.suffixes, *call.arguments))
+        if not command.is_setting:
+            raise ScpiError(-113)
+        parameter = command.parameters[0]
+        value = self.settings[command.setting]
+        if call.arguments:
+            word = call.arguments[0].upper()[:3]
+            if not isinstance(parameter, Number) or word not in ("MIN", "MAX", "DEF"):
+                raise ScpiError(-108)
+            value = parameter.bound(word, self.twin)
+        return parameter.write(value, self.dialect)
+
+    def next_error(self, *_: Any) -> str:
+        """`SYSTem:ERRor?`: the oldest error, or that there is none."""
+        if not self.status.errors:
+            return self.dialect.no_error
+        error = self.status.errors.popleft()
+        sign = self.dialect.error_sign if error.code > 0 else ""
+        return f'{sign}{error.code},"{error.text}"'
+
+    def _common(self, call: _Call, message_available: bool) -> str | None:
+        status, mark = self.status, "?" if call.is_query else ""
+        queries: dict[str, Callable[[], object]] = {
+            "*IDN?": lambda: self.twin.identification,
+            "*OPC?": lambda: 1,
+            "*TST?": lambda: 0,
+            "*OPT?": lambda: 0,
+            "*ESR?": status.read_standard_event,
+            "*ESE?": lambda: status.standard_enable,
+            "*SRE?": lambda: status.request_enable,
+            "*STB?": partial(status.byte, message_available=message_available),
+        }
+        actions: dict[str, Callable[[], object]] = {
+            "*CLS": status.clear,
+            "*RST": self._reset,
+            "*WAI": lambda: None,
+            "*OPC": lambda: setattr(status, "standard_event", status.standard_event | 1),
+            "*ESE": lambda: setattr(status, "standard_enable", self._register(call)),
+            "*SRE": lambda: setattr(status, "request_enable", self._register(call)),
+        }
+        if (query := queries.get(call.header + mark)) is not None:
+            return str(query())
+        if (action := actions.get(call.header + mark)) is None:
+            raise ScpiError(-113)
+        action()
+        return None
+
+    def _register(self, call: _Call) -> int:
+        if not call.arguments:
+            raise ScpiError(-109)
+        return int(Number("", 0, 255, integer=True).read(call.arguments[0], self.twin))
+
+    def _reset(self) -> None:
+        self.restore_defaults()
+        self.twin.reset()

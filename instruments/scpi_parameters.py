@@ -1,0 +1,138 @@
+"""Types of SCPI parameters: what a client may write, what a query answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from instruments.scpi_status import ScpiError
+
+_MULTIPLIERS = {"": 1.0, "U": 1e-6, "M": 1e-3, "K": 1e3, "MA": 1e6}
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?)\s*([A-Z%/]*)\Z")
+
+
+def forms(mnemonic: str) -> tuple[str, str]:
+    """Short and long form of `VOLTage`, in capitals; nothing between them is legal."""
+    return "".join(letter for letter in mnemonic if not letter.islower()), mnemonic.upper()
+
+
+class Style(Protocol):
+    """How an instrument prints values."""
+
+    @property
+    def number(self) -> Callable[[float], str]:
+        """A real number."""
+        ...
+
+    @property
+    def off_on(self) -> tuple[str, str]:
+        """A truth value."""
+        ...
+
+
+class Parameter(Protocol):
+    """A type of parameter: reads text that a client sent, writes what a query answers."""
+
+    def read(self, text: str, twin: Any) -> Any:
+        """The value that `text` means. Raises `ScpiError`."""
+        ...
+
+    def write(self, value: Any, style: Style) -> str:
+        """`value` as the instrument prints it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number in `unit`, from `minimum` to `maximum`; either may be the name of an attribute of the twin."""
+
+    unit: str
+    minimum: float | str
+    maximum: float | str
+    default: float | str = 0.0
+    integer: bool = False
+
+    def bound(self, which: str, twin: Any) -> float:
+        """MINimum, MAXimum or DEFault, as it is now."""
+        limit = {"MIN": self.minimum, "MAX": self.maximum, "DEF": self.default}[which]
+        return float(getattr(twin, limit) if isinstance(limit, str) else limit)
+
+    def read(self, text: str, twin: Any) -> float:
+        word = text.upper()
+        for name in ("MINimum", "MAXimum", "DEFault"):
+            if word in forms(name):
+                return self.bound(word[:3], twin)
+        match = _NUMBER.match(word)
+        if match is None:
+            raise ScpiError(-104)
+        value = float(match[1]) * self._multiplier(match[2])
+        # The guard lets 0.1 A pass a limit that the arithmetic left at 0.0999999.
+        guard = 1e-9 * max(1.0, abs(value))
+        if not self.bound("MIN", twin) - guard <= value <= self.bound("MAX", twin) + guard:
+            raise ScpiError(-222)
+        return float(round(value)) if self.integer else value
+
+    def write(self, value: float, style: Style) -> str:
+        return str(round(value)) if self.integer else style.number(value)
+
+    def _multiplier(self, suffix: str) -> float:
+        if not suffix:
+            return 1.0
+        unit = self.unit.upper()
+        multiplier = _MULTIPLIERS.get(suffix.removesuffix(unit))
+        if multiplier is None or not suffix.endswith(unit):
+            raise ScpiError(-131)
+        # M is milli, except where IEEE 488.2 says mega.
+        return 1e6 if suffix in ("MHZ", "MOHM") else multiplier
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """ON, OFF or a number; anything that does not round to 0 is ON."""
+
+    default: bool = False
+
+    def read(self, text: str, twin: Any) -> bool:
+        word = text.upper()
+        if word in ("ON", "OFF"):
+            return word == "ON"
+        if _NUMBER.match(word) is None:
+            raise ScpiError(-224)
+        return round(float(word)) != 0
+
+    def write(self, value: bool, style: Style) -> str:
+        return style.off_on[value]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of some words, kept in short form."""
+
+    words: tuple[str, ...]
+    default: str = ""
+
+    def read(self, text: str, twin: Any) -> str:
+        for word in self.words:
+            if text.upper() in forms(word):
+                return forms(word)[0]
+        raise ScpiError(-224)
+
+    def write(self, value: str, style: Style) -> str:
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A quoted string."""
+
+    default: str = ""
+
+    def read(self, text: str, twin: Any) -> str:
+        if len(text) < 2 or text[0] not in "\"'" or text[-1] != text[0]:
+            raise ScpiError(-104)
+        return text[1:-1]
+
+    def write(self, value: str, style: Style) -> str:
+        return f'"{value}"'
