@@ -95,8 +95,8 @@ class Trace:
         return sample
 
     def first(self, condition: Callable[[Floats], NDArray[np.bool_]]) -> float:
-        """Time [s] of the first sample for which `condition(value)` holds; nan if it never does."""
-        hits = np.flatnonzero(condition(self.value))
+        """Time [s] of the first sample for which `condition(value)` holds (in any channel); nan if never."""
+        hits = np.flatnonzero(condition(self.value).reshape(len(self), -1).any(axis=1))
         return float(self.t_s[hits[0]]) if hits.size else float("nan")
 
     def ever(self, condition: Callable[[Floats], NDArray[np.bool_]]) -> bool:
@@ -133,11 +133,13 @@ class Samples:
         if self._t_s and t_s <= self._t_s[-1]:
             return
         if self.channels:
-            before = len(self._value)
-            self._value.extend(value)  # type: ignore[arg-type]
-            if len(self._value) - before != self.channels:
-                del self._value[before:]
-                raise ValueError(f"{self.name}: expected {self.channels} values in a sample at {t_s:.6f} s")
+            sample = array("d", value)  # type: ignore[arg-type]
+            if len(sample) != self.channels:
+                raise ValueError(
+                    f"{self.name}: expected {self.channels} values in a sample, "
+                    f"found {len(sample)} at {t_s:.6f} s"
+                )
+            self._value.extend(sample)
         else:
             self._value.append(value)  # type: ignore[arg-type]
         self._t_s.append(t_s)
@@ -162,14 +164,18 @@ class TraceSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A current path (charge or discharge) as *measured* at its switches: 1 closed, 0 open."""
+    """A current path (charge or discharge) as *measured* at its switches: 1 closed, 0 open.
+
+    A sample that is nan says nothing: it neither opens nor closes the path.
+    """
 
     trace: Trace
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed now."""
-        return bool(len(self.trace)) and bool(self.trace.last >= 0.5)
+        """Whether it is closed now, by the newest sample that says so."""
+        _, state = self._known()
+        return bool(state.size) and bool(state[-1])
 
     @property
     def opened(self) -> bool:
@@ -179,21 +185,25 @@ class Path:
     @property
     def openings_s(self) -> Floats:
         """Times [s] of the first open sample after each closed one, shape (openings,)."""
-        state = self.trace.value >= 0.5
-        found: Floats = self.trace.t_s[1:][state[:-1] & ~state[1:]]
+        t_s, state = self._known()
+        found: Floats = t_s[1:][state[:-1] & ~state[1:]]
         return found
 
     @property
     def closings_s(self) -> Floats:
         """Times [s] of the first closed sample after each open one, shape (closings,)."""
-        state = self.trace.value >= 0.5
-        found: Floats = self.trace.t_s[1:][~state[:-1] & state[1:]]
+        t_s, state = self._known()
+        found: Floats = t_s[1:][~state[:-1] & state[1:]]
         return found
 
     @property
     def opened_s(self) -> float:
         """Time [s] of the first opening; nan if it never opened."""
         return float(self.openings_s[0]) if self.opened else float("nan")
+
+    def _known(self) -> tuple[Floats, NDArray[np.bool_]]:
+        known = np.isfinite(self.trace.value)
+        return self.trace.t_s[known], self.trace.value[known] >= 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ Source = Annotated[str, Field(min_length=4)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    # Strict: TOML has types, so a quoted number or a true in the place of a number is a mistake.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Identity(_Section):
@@ -363,7 +364,9 @@ class Soc(_Section):
     converges_s: Positive = Field(description="from a wrong start, at rest where the OCV is informative")
     rest_s: Positive = Field(description="rest before an OCV correction")
     rest_current_a: Positive = Field(description="current below which the pack rests")
-    flat_zone: tuple[Fraction, Fraction] = Field(description="SOC range in which OCV must not be trusted")
+    flat_zone: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = Field(
+        description="SOC range in which OCV must not be trusted"
+    )
     source: Source
 
 
@@ -483,7 +486,8 @@ def load_profile(name_or_file: str) -> Profile:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProfileInvalid(str(path), expected="TOML", found=str(error)) from error
-    for name, table in raw.get("limits", {}).items():
+    limits = raw.get("limits")
+    for name, table in limits.items() if isinstance(limits, dict) else ():
         if isinstance(table, dict):
             table["name"] = name
             table.setdefault("alarm", name)
@@ -496,25 +500,30 @@ def load_profile(name_or_file: str) -> Profile:
 def _explained(path: Path, error: ValidationError, raw: dict[str, object]) -> ProfileInvalid:
     """The first complaint of pydantic in the bench's own form."""
     first = error.errors()[0]
-    quantities = ("cell_voltage", "charge_current", "discharge_current", "temperature", "temperature_spread",
-                  "cell_spread", "insulation")  # fmt: skip
-    key = ".".join(str(part) for part in first["loc"] if part not in quantities)
+    loc = first["loc"]
+    if loc[:1] == ("limits",):
+        loc = loc[:2] + loc[3:]  # loc[2] is the quantity that chose the kind of limit, not a key of the file
+    key = ".".join(str(part) for part in loc)
     where = f"{path}: [{key}]" if key else str(path)
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
     match first["type"]:
         case "missing":
-            return ProfileInvalid(
-                where, expected="this key", found=f"nothing{_near(raw, first['loc'])}{more}"
-            )
+            return ProfileInvalid(where, expected="this key", found=f"nothing{_near(raw, loc)}{more}")
         case "extra_forbidden":
             return ProfileInvalid(
                 where, expected="only known keys", found=f"an unknown key, value {first['input']!r}{more}"
             )
+        case "union_tag_not_found" | "union_tag_invalid":
+            table = first["input"]
+            quantity = table.get("quantity", "nothing") if isinstance(table, dict) else table
+            expected = str(first.get("ctx", {}).get("expected_tags", "a quantity"))
+            return ProfileInvalid(f"{where} quantity", expected=expected, found=f"{quantity!r}{more}")
         case "value_error":
             expected, _, found = first["msg"].removeprefix("Value error, ").partition("|")
             return ProfileInvalid(where, expected=expected, found=f"{found}{more}")
         case _:
-            return ProfileInvalid(where, expected=first["msg"], found=f"{first['input']!r}{more}")
+            expected = first["msg"].removeprefix("Input should be ")
+            return ProfileInvalid(where, expected=expected, found=f"{first['input']!r}{more}")
 
 
 def _near(raw: dict[str, object], loc: tuple[int | str, ...]) -> str:
