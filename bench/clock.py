@@ -28,6 +28,7 @@ class Job:
     order: int
     run: Callable[[], object]
     due_ns: int
+    registered: int = 0
     overruns: int = 0
     running: bool = field(default=False, repr=False)
     cancelled: bool = field(default=False, repr=False)
@@ -53,7 +54,7 @@ class Clock:
         self.epoch = epoch or (VIRTUAL_EPOCH if virtual else datetime.now(UTC))
         self._now_ns = 0
         self._wall_start_ns = time.monotonic_ns()
-        self._sequence = 0
+        self._registered = 0
         self._queue: list[tuple[int, int, int, Job]] = []
 
     def __repr__(self) -> str:
@@ -109,7 +110,8 @@ class Clock:
         if period_ns < 1000:
             raise ValueError(f"job {name}: expected a period of at least 1e-6 s, found {period_s} s")
         delay_ns = period_ns if first_s is None else round(first_s * _NS)
-        job = Job(name, period_ns, order, run, self.now_ns + delay_ns)
+        self._registered += 1
+        job = Job(name, period_ns, order, run, self.now_ns + delay_ns, self._registered)
         self._push(job)
         return job
 
@@ -169,5 +171,4 @@ class Clock:
         self._now_ns = max(self._now_ns, due_ns)
 
     def _push(self, job: Job) -> None:
-        self._sequence += 1
-        heapq.heappush(self._queue, (job.due_ns, job.order, self._sequence, job))
+        heapq.heappush(self._queue, (job.due_ns, job.order, job.registered, job))
