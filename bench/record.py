@@ -96,7 +96,8 @@ class Trace:
 
     def first(self, condition: Callable[[Floats], NDArray[np.bool_]]) -> float:
         """Time [s] of the first sample for which `condition(value)` holds (in any channel); nan if never."""
-        hits = np.flatnonzero(condition(self.value).reshape(len(self), -1).any(axis=1))
+        channels = tuple(range(1, self.value.ndim))
+        hits = np.flatnonzero(condition(self.value).any(axis=channels))
         return float(self.t_s[hits[0]]) if hits.size else float("nan")
 
     def ever(self, condition: Callable[[Floats], NDArray[np.bool_]]) -> bool:
