@@ -125,3 +125,11 @@ def _trace(scenario: Scenario, name: str, channel: int | None) -> Trace | None:
     if channel is None or trace.value.ndim == 1:
         return trace
     return trace.channel(channel) if channel < trace.value.shape[1] else None
+
+
+def standard_of(ref: str) -> str:
+    """The standard of a clause reference: "IEC 62619:2022" of "IEC 62619:2022 8.2.2"."""
+    words = ref.removesuffix("(unverified)").split()
+    last = words[-1] if words else ""
+    clause = len(words) > 2 and any(sign.isdigit() for sign in last) and last[0] in "0123456789sABCDEFGHX"
+    return " ".join(words[:-1] if clause else words)
