@@ -18,7 +18,7 @@ from bench.errors import InvalidInput
 from dut_profiles.protocols.exchange import Exchange
 
 #: Modules of this package that are no dialect.
-_SHARED = frozenset({"__init__", "exchange", "signals"})
+_SHARED = frozenset({"__init__", "daly_data", "exchange", "signals"})
 
 
 @runtime_checkable
