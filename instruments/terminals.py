@@ -139,7 +139,7 @@ class MeterTerminal(Protocol):
         ...
 
     def arm_capture(self, level_a: float, duration_s: float, rate_hz: float) -> None:
-        """Record `duration_s` [s] of pack current at `rate_hz` [Hz] from when its magnitude crosses `level_a` [A]."""
+        """Record `duration_s` [s] at `rate_hz` [Hz] from when the current crosses +-`level_a` [A]."""
         ...
 
     @property

@@ -1,0 +1,123 @@
+"""SCPI, host side: what every driver does with its wire. Each setting is followed by the error queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyvisa
+from pyvisa.resources import MessageBasedResource
+
+from bench.clock import Clock
+from bench.errors import InstrumentRefused, WireError
+
+#: More errors than that in one queue say that the queue does not empty.
+_MOST_ERRORS = 30
+
+
+class Dialogue:
+    """Questions and orders to one instrument.
+
+    Parameters
+    ----------
+    wire
+        An open VISA resource.
+    clock
+        For the times in messages.
+    role
+        Role of the station file, for messages.
+    """
+
+    def __init__(self, wire: MessageBasedResource, *, clock: Clock, role: str) -> None:
+        self._wire, self._clock, self._role = wire, clock, role
+        self.busy = False
+
+    def ask(self, query: str) -> str:
+        """Send a query and return its answer without the terminator.
+
+        Raises
+        ------
+        WireError
+            If nobody answers, or a clock job asks while another answer on this wire is still awaited.
+        """
+        with self._exchange(query):
+            return self._wire.query(query).strip()
+
+    def numbers(self, query: str) -> list[float]:
+        """Send a query and return its answer as numbers; `;` and `,` separate them.
+
+        Raises
+        ------
+        WireError
+            If nobody answers, or the answer is not made of numbers.
+        """
+        answer = self.ask(query)
+        try:
+            return [float(part) for part in answer.replace(";", ",").split(",")]
+        except ValueError as error:
+            raise WireError(
+                f'{self._role}: expected numbers as the answer to "{query}" at {self._clock.now_s:.3f} s, '
+                f"found {answer[:80]!r}"
+            ) from error
+
+    def tell(self, command: str) -> None:
+        """Send a command and make sure that the instrument took it.
+
+        Raises
+        ------
+        InstrumentRefused
+            With the instrument's own words.
+        """
+        with self._exchange(command):
+            self._wire.write(command)
+        if errors := self.errors():
+            raise InstrumentRefused(
+                f'{self._role} refused "{command}" at {self._clock.now_s:.3f} s: {"; ".join(errors)}'
+            )
+
+    def errors(self) -> list[str]:
+        """Empty the error queue and return what was in it, oldest first."""
+        found: list[str] = []
+        while len(found) < _MOST_ERRORS:
+            error = self.ask("SYST:ERR?")
+            if error.partition(",")[0].strip() in ("0", "+0"):
+                break
+            found.append(error)
+        return found
+
+    def confirm(self, query: str, expected: float | str, *, tolerance: float = 0.0) -> None:
+        """Read a setting back.
+
+        Raises
+        ------
+        InstrumentRefused
+            If it is not what was set: the instrument took the command and did something else.
+        """
+        answer = self.ask(query)
+        if isinstance(expected, str):
+            agrees = answer == expected
+        else:
+            agrees = abs(float(answer) - expected) <= tolerance
+        if not agrees:
+            raise InstrumentRefused(
+                f"{self._role}: expected {expected} as the answer to {query!r} at {self._clock.now_s:.3f} s, "
+                f"found {answer!r}"
+            )
+
+    @contextmanager
+    def _exchange(self, message: str) -> Iterator[None]:
+        # While an answer is awaited, clock jobs run. One of them on the same wire would take it.
+        if self.busy:
+            raise WireError(
+                f'{self._role}: "{message}" at {self._clock.now_s:.3f} s while an answer is awaited; '
+                "a clock job that talks to this instrument looks at `busy` first"
+            )
+        self.busy = True
+        try:
+            yield
+        except (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError) as error:
+            raise WireError(
+                f'{self._role}: no answer to "{message}" at {self._clock.now_s:.3f} s: {error}'
+            ) from error
+        finally:
+            self.busy = False
