@@ -1,6 +1,6 @@
 """The copper of a CAN bus in virtual time: frames wait for it, and each takes its bits' time.
 
-The lowest identifier goes first, as in ISO 11898-1. Classic CAN only, and no error frames: what fails here
+The lowest identifier goes first. Classic CAN only, and no error frames: what fails here
 fails in a node. A frame is a tuple `(t_s, can_id, data)`; its stamp is the bench time [s] at which it had
 left the wire. Identifiers are as python-can's, with bit 31 set in an extended one that would fit in 11 bits.
 """
@@ -25,8 +25,8 @@ ID_MASK = 0x1FFF_FFFF
 def frame_bits(data_bytes: int, *, extended: bool) -> int:
     """Length of a data frame on the wire [bit], interframe space and average stuffing included.
 
-    ISO 11898-1: 44 bits and 8 per data byte (64 with a 29-bit identifier), 3 of interframe space; of these
-    34 (54) and the data are stuffed. Random bits need one stuff bit in 30: five equal ones take 31 tosses
+    A classic frame has 44 bits and 8 per data byte (64 with a 29-bit identifier) and is followed by 3 of
+    interframe space; 34 (54) of them and the data are stuffed. Random bits need one stuff bit in 30: five equal ones take 31 tosses
     of a fair coin, and the stuff bit is the first toss of the next five.
     """
     fixed, stuffed = (64, 54) if extended else (44, 34)
