@@ -14,6 +14,9 @@ from bench.errors import InstrumentRefused, WireError
 #: More errors than that in one queue say that the queue does not empty.
 _MOST_ERRORS = 30
 
+#: After a time-out, how long the line must be quiet before the next question [ms].
+_QUIET_MS = 100
+
 
 class Dialogue:
     """Questions and orders to one instrument.
@@ -31,6 +34,7 @@ class Dialogue:
     def __init__(self, wire: MessageBasedResource, *, clock: Clock, role: str) -> None:
         self._wire, self._clock, self._role = wire, clock, role
         self.busy = False
+        self._late = False
 
     def ask(self, query: str) -> str:
         """Send a query and return its answer without the terminator.
@@ -70,6 +74,19 @@ class Dialogue:
         """
         with self._exchange(command):
             self._wire.write(command)
+        self._raise_errors(command)
+
+    def urge(self, command: str) -> None:
+        """Send a command now, also while an answer is awaited; errors are then left for the next `tell`.
+
+        For `off`, which a clock job may call at any moment.
+        """
+        if self.busy:
+            self._wire.write(command)
+        else:
+            self.tell(command)
+
+    def _raise_errors(self, command: str) -> None:
         if errors := self.errors():
             raise InstrumentRefused(
                 f'{self._role} refused "{command}" at {self._clock.now_s:.3f} s: {"; ".join(errors)}'
@@ -114,10 +131,24 @@ class Dialogue:
             )
         self.busy = True
         try:
+            if self._late:
+                self._drain()
             yield
         except (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError) as error:
+            self._late = True
             raise WireError(
                 f'{self._role}: no answer to "{message}" at {self._clock.now_s:.3f} s: {error}'
             ) from error
         finally:
             self.busy = False
+
+    def _drain(self) -> None:
+        """Throw away answers that came after their time-out; they would be taken for the next ones."""
+        timeout_ms, self._wire.timeout = self._wire.timeout, _QUIET_MS
+        try:
+            for _ in range(_MOST_ERRORS):
+                self._wire.read_raw()
+        except pyvisa.errors.VisaIOError:
+            self._late = False
+        finally:
+            self._wire.timeout = timeout_ms

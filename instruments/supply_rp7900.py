@@ -182,7 +182,7 @@ class Rp7900:
         self._current_a.append(t_s, current_a)
 
     def off(self) -> None:
-        self._dialogue.tell("OUTP:STAT 0")
+        self._dialogue.urge("OUTP:STAT 0")
 
     def is_off(self) -> bool:
         """Programmed off, and no more current at the terminals than the ammeter's own error."""
