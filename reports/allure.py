@@ -37,6 +37,7 @@ _STATUS = {
     Verdict.FAIL: "failed",
     Verdict.ERROR: "broken",
     Verdict.INCONCLUSIVE: "broken",
+    Verdict.SKIPPED: "skipped",
 }
 _CATEGORIES = [
     {"name": "The DUT is wrong", "matchedStatuses": ["failed"]},

@@ -53,7 +53,7 @@ def _case(suite: Xml.Element, result: ScenarioResult) -> None:
         found += [("margin", f"{judgement.margin:g} {judgement.unit}".strip())]
     _properties(case, found)
     kinds = {Verdict.FAIL: ("failure", "fail"), Verdict.ERROR: ("error", "error")}
-    kinds[Verdict.INCONCLUSIVE] = ("error", "inconclusive")
+    kinds |= {Verdict.INCONCLUSIVE: ("error", "inconclusive"), Verdict.SKIPPED: ("skipped", "skipped")}
     if result.verdict in kinds:
         tag, kind = kinds[result.verdict]
         prefix = "inconclusive: " if result.verdict is Verdict.INCONCLUSIVE else ""
@@ -91,7 +91,7 @@ def _totals(results: list[ScenarioResult]) -> dict[str, str]:
         "tests": str(len(results)),
         "failures": str(verdicts.count(Verdict.FAIL)),
         "errors": str(verdicts.count(Verdict.ERROR) + verdicts.count(Verdict.INCONCLUSIVE)),
-        "skipped": "0",
+        "skipped": str(verdicts.count(Verdict.SKIPPED)),
         "time": f"{sum(result.duration_s for result in results):.3f}",
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from bench.evidence import Evidence, Scenario, Trip, headline
 from bench.record import Path as CurrentPath
 from bench.record import Trace
 from bench.verdict import Judgement, Verdict, worst
+
+#: Verdicts in the order in which reports name them.
+VERDICTS = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.SKIPPED)
 
 #: Prefix of the traces that the DUT itself reported.
 REPORTED = "dut."
@@ -40,13 +44,14 @@ def rows(evidence: Evidence) -> list[Row]:
 
 
 def run_verdict(evidence: Evidence) -> Verdict:
-    """The worst verdict of the run. A run that judged nothing is an error."""
-    return worst(scenario.result.verdict for scenario in evidence.scenarios)
+    """The worst verdict of the run. A run that judged nothing, or skipped everything, is an error."""
+    found = worst(scenario.result.verdict for scenario in evidence.scenarios)
+    return Verdict.ERROR if found is Verdict.SKIPPED else found
 
 
 def counts(found: list[Row]) -> dict[str, int]:
     """Number of rows by verdict, every verdict named."""
-    return {str(verdict): sum(row.verdict is verdict for row in found) for verdict in Verdict}
+    return {str(verdict): sum(row.verdict is verdict for row in found) for verdict in VERDICTS}
 
 
 def finite(value: float) -> float | None:
@@ -128,8 +133,10 @@ def _trace(scenario: Scenario, name: str, channel: int | None) -> Trace | None:
 
 
 def standard_of(ref: str) -> str:
-    """The standard of a clause reference: "IEC 62619:2022" of "IEC 62619:2022 8.2.2"."""
+    """The standard of a clause reference: "IEC 62619:2022" of "IEC 62619:2022 8.2.2".
+
+    The first word with a number of two digits or more ends the name of the standard.
+    """
     words = ref.removesuffix("(unverified)").split()
-    last = words[-1] if words else ""
-    clause = len(words) > 2 and any(sign.isdigit() for sign in last) and last[0] in "0123456789sABCDEFGHX"
-    return " ".join(words[:-1] if clause else words)
+    last = next((k for k, word in enumerate(words) if re.search(r"\d\d", word)), len(words))
+    return " ".join(words[: last + 1])

@@ -143,6 +143,19 @@ def error_result() -> ScenarioResult:
     )
 
 
+def skipped_result() -> ScenarioResult:
+    return ScenarioResult(
+        id="CT-11",
+        nodeid="test_suites/test_contactors.py::test_strings",
+        title="Two strings close only below the limit of their difference",
+        clauses=("ISO 26262",),
+        hazard="contactors",
+        verdict=Verdict.SKIPPED,
+        message="the profile declares one string",
+        start_s=56.34,
+    )
+
+
 def never_result() -> ScenarioResult:
     """A BMS that never opened: nan, in no window."""
     return overvoltage_result(opened_s=math.nan, scenario="OV-01", start_s=24.0)
@@ -162,6 +175,7 @@ def build(folder: Path, run: RunInfo | None = None, *, seal: bool = True) -> Pat
     writer.scenario(never_result(), overvoltage_traces(opened_s=math.inf))
     writer.scenario(inconclusive_result())
     writer.scenario(error_result())
+    writer.scenario(skipped_result())
     writer.attach("notes.txt", b"room 21 degC\n")
     if seal:
         writer.seal()

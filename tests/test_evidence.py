@@ -28,7 +28,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert evidence.run == sample.run_info()
     assert evidence.profile_text == sample.PROFILE
     assert evidence.station_text == sample.STATION
-    assert [s.name for s in evidence.scenarios] == ["OV-02", "OV-10", "OV-01", "OV-05", "OC-07"]
+    assert [s.name for s in evidence.scenarios] == ["OV-02", "OV-10", "OV-01", "OV-05", "OC-07", "CT-11"]
     assert evidence.scenarios[0].result == sample.overvoltage_result(opened_s=7.3)
     assert evidence.scenarios[4].result == sample.error_result()
 

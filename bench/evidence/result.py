@@ -12,7 +12,10 @@ from bench.verdict import DecisionRule, Judgement, Verdict
 
 @dataclass(frozen=True, slots=True)
 class RoleInfo:
-    """One instrument of the station. `label`: how well its weakest exchange is known."""
+    """One instrument of the station. `label`: how well its weakest exchange is known.
+
+    `twin`: software answers in its place, whatever the address says (a twin served over TCP has a real one).
+    """
 
     role: str
     driver: str
@@ -20,6 +23,7 @@ class RoleInfo:
     identity: str
     label: str = "unverified"
     calibration: str = ""
+    twin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
