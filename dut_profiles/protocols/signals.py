@@ -28,7 +28,7 @@ SNA = "SNA"
 
 def words(data: Iterable[bytes]) -> Words:
     """Data fields as little-endian 64-bit integers, shape (frames,); short fields are padded with zeros."""
-    joined = b"".join(field if len(field) == 8 else field.ljust(8, b"\0") for field in data)
+    joined = b"".join(field if len(field) == 8 else field[:8].ljust(8, b"\0") for field in data)
     return np.frombuffer(joined, dtype="<u8")
 
 
