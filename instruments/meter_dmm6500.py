@@ -1,0 +1,223 @@
+"""Keithley DMM6500 as a digitizer on the pack current: driver, and the exchanges both sides obey.
+
+A transducer (shunt amplifier, fluxgate) makes the pack current a voltage. An analog window trigger starts the
+capture when the magnitude leaves the window; readings and their times come back from the instrument's memory,
+so nothing is timed by the host. The twin is in `meter_dmm6500_twin.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pyvisa.resources import MessageBasedResource
+
+from bench.clock import Clock
+from bench.errors import InstrumentRefused
+from bench.record import Origin, Samples, Trace
+from instruments.accuracy import expanded_uncertainty
+from instruments.exchange import Exchange
+from instruments.meter_dmm6500_twin import Dmm6500Options, Dmm6500Twin
+from instruments.scpi_dialogue import Dialogue
+
+_7510 = "Keithley DMM7510 reference manual DMM7510-901-01 Rev. B"
+_2450 = "Keithley 2450 reference manual 2450-901-01 Rev. B"
+_2461 = "Keithley 2461 reference manual 2461-901-01 Rev. A"
+_STLAB = "steelelab-delft/stlab devices/Keithley_6500.py"
+_SIBLING = "printed for a sibling; that the DMM6500 agrees is unverified"
+_CAPTURE, _SINGLE = '"defbuffer1"', '"defbuffer2"'
+
+EXCHANGES = (
+    Exchange(b"*IDN?", None, "QCoDeS 0.58.0", "public driver", "KEITHLEY INSTRUMENTS,MODEL DMM6500,sn,fw"),
+    Exchange(b"*RST", None, f"{_7510}, p. 6-13", "unverified", _SIBLING),
+    Exchange(b"*CLS", None, "IEEE 488.2 common command", "unverified"),
+    Exchange(b"SYST:ERR?", b'0,"No error"', "no source seen", "unverified"),
+    Exchange(b'DIG:FUNC "VOLTage"', None, f"{_7510}, p. 6-13", "unverified", _SIBLING),
+    Exchange(b"DIG:VOLT:RANG 10", None, "no source seen", "unverified"),
+    Exchange(b"DIG:VOLT:SRAT 100000", None, "no source seen", "unverified"),
+    Exchange(b"DIG:VOLT:APER AUTO", None, "no source seen", "unverified"),
+    Exchange(b"DIG:COUN 1", None, f"{_7510}, p. 6-13", "unverified", f"SENS:DIG:COUN there; {_SIBLING}"),
+    Exchange(
+        b"DIG:VOLT:ATR:MODE WIND", None, f"{_7510}, p. 6-66", "unverified", f"for CURR there; {_SIBLING}"
+    ),
+    Exchange(b"DIG:VOLT:ATR:WIND:LEV:HIGH 2.5", None, f"{_7510}, p. 6-66", "unverified", _SIBLING),
+    Exchange(b"DIG:VOLT:ATR:WIND:LEV:LOW -2.5", None, f"{_7510}, p. 6-66", "unverified", _SIBLING),
+    Exchange(b"DIG:VOLT:ATR:WIND:DIR LEAV", None, f"{_7510}, p. 6-66", "unverified", _SIBLING),
+    Exchange(b'READ:DIG? "defbuffer2", SEC, FRAC, READ', None, f"{_7510}, p. 6-13", "unverified", _SIBLING),
+    Exchange(b'TRAC:POIN 5000, "defbuffer1"', None, "no source seen", "unverified"),
+    Exchange(b'TRIG:LOAD "Empty"', None, _STLAB, "public driver"),
+    Exchange(b"TRIG:STAT?", b"EMPTY;EMPTY;0", f"{_2450}, p. 6-166", "unverified", "IDLE;IDLE;9 there"),
+    Exchange(b'TRIG:BLOC:BUFF:CLEAR 1, "defbuffer1"', None, _STLAB, "public driver", "without buffer there"),
+    Exchange(
+        b"TRIG:BLOC:WAIT 2, ATR", None, f"{_2461}, p. 6-209", "unverified", "event name: TRIG:LOAD examples"
+    ),
+    Exchange(b'TRIG:BLOC:MDIG 3, "defbuffer1", 5000', None, "no source seen", "unverified"),
+    Exchange(b"INIT", None, _STLAB, "public driver"),
+    Exchange(b"ABOR", None, "SCPI-99", "unverified"),
+    Exchange(b'TRAC:ACT? "defbuffer1"', b"0", "no source seen", "unverified", "an empty buffer"),
+    Exchange(b'TRAC:DATA? 1, 10, "defbuffer1", READ', None, _STLAB, "public driver"),
+)
+
+#: Readings per answer; a longer line is slow to take in at once.
+_CHUNK = 10_000
+_RESTING = ("IDLE", "EMPTY", "BUILDING", "ABORTED", "FAILED")
+
+
+class Dmm6500:
+    """Keithley DMM6500 as a `roles.Meter`.
+
+    Parameters
+    ----------
+    wire
+        VISA resource, LF terminated; the instrument speaks SCPI, not TSP (`*LANG SCPI`).
+    clock
+        Bench time.
+    role
+        Role of the station file; names the polled trace.
+    max_v, max_a
+        What the station allows; a level above `max_a` [A] is refused.
+    options
+        The `[roles.<name>.options]` table.
+    """
+
+    transport = "visa"
+    twin = Dmm6500Twin
+    Options = Dmm6500Options
+    watchdog = "not needed: it only listens"
+
+    def __init__(
+        self,
+        wire: MessageBasedResource,
+        *,
+        clock: Clock,
+        role: str,
+        max_v: float,
+        max_a: float,
+        options: Dmm6500Options | None = None,
+    ) -> None:
+        self._dialogue = Dialogue(wire, clock=clock, role=role)
+        self._clock, self._role, self._max_a = clock, role, max_a
+        self._options = options or Dmm6500Options()
+        self._armed = False
+        self._capture: Trace | None = None
+        # Instrument time [ns] at a bench time [s], taken together.
+        self._instant: tuple[int, float] = (0, 0.0)
+        self._uncertainty = expanded_uncertainty(*self._options.accuracy, max_a)
+        self._current_a = Samples(
+            f"{role}.current_a", "A", Origin("measured", role), uncertainty=self._uncertainty
+        )
+
+    def identity(self) -> str:
+        return self._dialogue.ask("*IDN?")
+
+    def prepare(self) -> None:
+        """Reset and set up the digitizer; nothing is armed."""
+        dialogue, options = self._dialogue, self._options
+        self._armed = False
+        dialogue.errors()
+        for command in (
+            "ABOR",
+            "*RST",
+            "*CLS",
+            'DIG:FUNC "VOLTage"',
+            f"DIG:VOLT:RANG {options.range_v:g}",
+            f"DIG:VOLT:SRAT {options.rate_hz:.0f}",
+            "DIG:VOLT:APER AUTO",
+            "DIG:COUN 1",
+        ):
+            dialogue.tell(command)
+
+    def arm(self, *, level_a: float, duration_s: float) -> None:
+        options = self._options
+        level_v = level_a * abs(options.sensitivity_v_per_a)
+        if not 0.0 < level_a <= self._max_a or level_v > options.range_v:
+            raise InstrumentRefused(
+                f"{self._role}: level_a {level_a:g} A at {self._clock.now_s:.3f} s is outside 0 to "
+                f"{min(self._max_a, options.range_v / abs(options.sensitivity_v_per_a)):g} A, what "
+                f"[roles.{self._role}] and the range allow; nothing was sent."
+            )
+        count = max(10, round(duration_s * options.rate_hz))
+        self.off()
+        self._capture = None
+        bench_s = self._clock.now_s
+        stamp_ns, _ = self._read_one()
+        self._instant = (stamp_ns, bench_s)
+        for command in (
+            "DIG:VOLT:ATR:MODE WIND",
+            f"DIG:VOLT:ATR:WIND:LEV:HIGH {level_v:.6g}",
+            f"DIG:VOLT:ATR:WIND:LEV:LOW {-level_v:.6g}",
+            "DIG:VOLT:ATR:WIND:DIR LEAV",
+            f"TRAC:POIN {count}, {_CAPTURE}",
+            'TRIG:LOAD "Empty"',
+            f"TRIG:BLOC:BUFF:CLEAR 1, {_CAPTURE}",
+            "TRIG:BLOC:WAIT 2, ATR",
+            f"TRIG:BLOC:MDIG 3, {_CAPTURE}, {count}",
+            "INIT",
+        ):
+            self._dialogue.tell(command)
+        self._armed = True
+
+    def captured(self) -> bool:
+        """Whether the armed capture is complete; the first time it is, it is fetched."""
+        if not self._armed:
+            return self._capture is not None
+        state = self._state()
+        if state in ("ABORTED", "FAILED"):
+            self._armed = False
+            raise InstrumentRefused(f"{self._role}: capture {state} at {self._clock.now_s:.3f} s")
+        if state != "IDLE":
+            return False
+        self._armed = False
+        self._capture = self._fetch()
+        return True
+
+    def poll(self) -> None:
+        """Read the current once into the traces, unless a capture is armed or an answer awaited."""
+        if self._dialogue.busy or self._armed:
+            return
+        t_s = self._clock.now_s
+        _, current_a = self._read_one()
+        self._current_a.append(t_s, current_a)
+
+    def off(self) -> None:
+        """Disarm."""
+        self._dialogue.urge("ABOR")
+        self._armed = False
+
+    def is_off(self) -> bool:
+        """Nothing is armed."""
+        return self._state() in _RESTING
+
+    def traces(self) -> dict[str, Trace]:
+        found = {} if self._capture is None else {"capture_a": self._capture}
+        if len(self._current_a):
+            found[self._current_a.name] = self._current_a.trace()
+        return found
+
+    def _state(self) -> str:
+        return self._dialogue.ask("TRIG:STAT?").partition(";")[0]
+
+    def _read_one(self) -> tuple[int, float]:
+        """Instrument time [ns] and current [A] of a fresh reading."""
+        answer = self._dialogue.ask(f"READ:DIG? {_SINGLE}, SEC, FRAC, READ")
+        seconds, fraction, reading_v = answer.split(",")
+        return _nanoseconds(seconds, fraction), float(reading_v) / self._options.sensitivity_v_per_a
+
+    def _fetch(self) -> Trace:
+        count = int(self._dialogue.ask(f"TRAC:ACT? {_CAPTURE}"))
+        seconds, fraction = self._dialogue.ask(f"TRAC:DATA? 1, 1, {_CAPTURE}, SEC, FRAC").split(",")
+        stamp_ns, bench_s = self._instant
+        start_s = bench_s + (_nanoseconds(seconds, fraction) - stamp_ns) * 1e-9
+        readings_v: list[float] = []
+        for first in range(1, count + 1, _CHUNK):
+            last = min(count, first + _CHUNK - 1)
+            readings_v += self._dialogue.numbers(f"TRAC:DATA? {first}, {last}, {_CAPTURE}, READ")
+        t_s: NDArray[np.float64] = start_s + np.arange(count) / self._options.rate_hz
+        volts = np.array(readings_v)
+        # 9.9E37 is what the instrument says beyond its range: not a current.
+        current_a = np.where(np.abs(volts) < 1e37, volts / self._options.sensitivity_v_per_a, np.nan)
+        return Trace("capture_a", "A", t_s, current_a, Origin("measured", self._role), self._uncertainty)
+
+
+def _nanoseconds(seconds: str, fraction: str) -> int:
+    """Time stamp [ns]; a float of seconds since 1970 would lose the microseconds."""
+    return int(seconds) * 1_000_000_000 + round(float(fraction) * 1e9)

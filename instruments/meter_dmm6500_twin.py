@@ -1,0 +1,282 @@
+"""Twin of the Keithley DMM6500's digitizer behind a current transducer.
+
+It knows the trigger model as far as a triggered capture needs it: clear a buffer, wait for the analog
+trigger, digitize. Commands as in `EXCHANGES` of `meter_dmm6500.py`. Not in any document seen for this model,
+hence project defaults: accuracy, resolution, latency, errors, and that the first reading is the trigger instant.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.clock import Clock
+from bench.wires.twin import Reply
+from instruments.reading_buffer import ReadingBuffer
+from instruments.scpi import Command, Dialect, Interpreter
+from instruments.scpi_parameters import Choice, Number, Text
+from instruments.scpi_status import ScpiError
+from instruments.terminals import MeterTerminal
+
+_RANGES_V = (0.1, 1.0, 10.0, 100.0, 1000.0)
+_OVERFLOW = 9.9e37
+_BUFFERS = ("defbuffer1", "defbuffer2")
+#: A wait block shows as RUNNING for so long (2450 reference manual, p. 6-166).
+_RUNNING_S = 0.1
+_CLOCK_ERROR_NS = 5_000_000_000
+#: About 10 Mbit/s of text.
+_SECONDS_PER_BYTE = 1e-6
+
+
+class Dmm6500Options(BaseModel):
+    """The `[roles.<name>.options]` table of a DMM6500 that sees the pack current through a transducer.
+
+    `accuracy` is that of the whole chain: relative, and in A.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sensitivity_v_per_a: float = 0.0025
+    range_v: Annotated[float, Field(gt=0, le=1000)] = 10.0
+    rate_hz: Annotated[float, Field(ge=1000, le=1e6)] = 100_000.0
+    latency_s: Annotated[float, Field(ge=0)] = 0.001
+    accuracy: tuple[float, float] = (2e-3, 1.0)
+
+
+_VOLTS = Number("V", -1000.0, 1000.0)
+_INDEX = Number("", 1, 7_000_000, integer=True)
+_EVENTS = Choice(("ATRigger", "COMMand", "DISPlay", "EXTernal"))
+_ELEMENTS = ("READing", "SEConds", "FRACtional", "RELative")
+
+DIALECT = Dialect(
+    commands=(
+        Command("[SENSe:]DIGitize:FUNCtion[:ON]", "function", (Text("VOLT"),), run="check_function"),
+        Command(
+            "[SENSe:]DIGitize:VOLTage:RANGe[:UPPer]",
+            "range_v",
+            (Number("V", 0.0, 1000.0, 10.0),),
+            run="check_idle",
+        ),
+        Command("[SENSe:]DIGitize:VOLTage:SRATe", "rate_hz", (Number("Hz", 1000.0, 1e6, 1e6),)),
+        Command("[SENSe:]DIGitize:VOLTage:APERture", "aperture", (Choice(("AUTO",), "AUTO"),)),
+        Command("[SENSe:]DIGitize:COUNt", "count", (Number("", 1, 7_000_000, 1, integer=True),)),
+        Command(
+            "[SENSe:]DIGitize:VOLTage:ATRigger:MODE",
+            "trigger_mode",
+            (Choice(("OFF", "EDGE", "WINDow"), "OFF"),),
+        ),
+        Command("[SENSe:]DIGitize:VOLTage:ATRigger:WINDow:LEVel:HIGH", "high_v", (_VOLTS,), run="check_high"),
+        Command("[SENSe:]DIGitize:VOLTage:ATRigger:WINDow:LEVel:LOW", "low_v", (_VOLTS,), run="check_low"),
+        Command(
+            "[SENSe:]DIGitize:VOLTage:ATRigger:WINDow:DIRection",
+            "direction",
+            (Choice(("ENTer", "LEAVe"), "ENT"),),
+        ),
+        Command("READ:DIGitize", query="read_one"),
+        Command("TRACe:POINts", parameters=(Number("", 10, 7_000_000, integer=True), Text()), run="resize"),
+        Command("TRACe:ACTual", query="actual"),
+        Command("TRACe:DATA", query="data"),
+        Command("TRIGger:LOAD", parameters=(Text(),), run="load"),
+        Command("TRIGger:BLOCk:BUFFer:CLEar", parameters=(_INDEX, Text()), required=1, run="block_clear"),
+        Command("TRIGger:BLOCk:WAIT", parameters=(_INDEX, _EVENTS), run="block_wait"),
+        Command("TRIGger:BLOCk:MDIGitize", parameters=(_INDEX, Text(), _INDEX), run="block_digitize"),
+        Command("TRIGger:STATe", query="state"),
+        Command("INITiate[:IMMediate]", run="initiate"),
+        Command("ABORt", run="abort"),
+        Command("SYSTem:ERRor[:NEXT]", query="next_error"),
+    ),
+    number=lambda value: f"{value:.8E}",
+    no_error='0,"No error"',
+)
+
+
+class Dmm6500Twin:
+    """Device side of a DMM6500 with a transducer on the pack current.
+
+    Parameters
+    ----------
+    terminal
+        What it senses.
+    clock
+        Its time stamps are this clock's calendar time, plus the error of a real-time clock nobody has set.
+    options
+        Transducer and accuracy.
+    seed
+        Of its errors and noise.
+    """
+
+    identification = "KEITHLEY INSTRUMENTS,MODEL DMM6500,00000000,1.7.12b"
+
+    def __init__(
+        self, terminal: MeterTerminal, *, clock: Clock, options: Dmm6500Options, seed: int = 0
+    ) -> None:
+        self.terminal, self.clock, self.options = terminal, clock, options
+        self._generator = np.random.default_rng(seed)
+        gain, offset_a = options.accuracy
+        self._factor = 1.0 + 0.5 * gain * self._generator.uniform(-1.0, 1.0)
+        self._sigma_v = offset_a * options.sensitivity_v_per_a / 6.0
+        self._set_ns = round(clock.epoch.timestamp() * 1e9) + int(
+            self._generator.integers(-_CLOCK_ERROR_NS, _CLOCK_ERROR_NS)
+        )
+        self._blocks: dict[int, tuple[str, str, int]] = {}
+        self._buffers = {name: ReadingBuffer() for name in _BUFFERS}
+        self._state, self._block = "EMPTY", 0
+        self._started_s = clock.now_s
+        self._pending: tuple[str, int] | None = None
+        self._scpi = Interpreter(DIALECT, self)
+
+    def handle(self, message: bytes) -> Reply | None:
+        """Run one program message."""
+        self._collect()
+        answer = self._scpi.execute(message)
+        if answer is None:
+            return None
+        return Reply(answer, self.options.latency_s + len(answer) * _SECONDS_PER_BYTE)
+
+    def _collect(self) -> None:
+        """Take over a capture that is complete."""
+        if self._pending is None or not self.terminal.capture_ready:
+            return
+        name, count = self._pending
+        start_s, current_a = self.terminal.capture()
+        rate_hz = self._scpi.settings["rate_hz"]
+        self._buffers[name].fill(
+            self._set_ns + round(start_s * 1e9), 1e9 / rate_hz, self._digitize(current_a[:count])
+        )
+        self._pending = None
+        self._state = "IDLE"
+
+    def _digitize(self, current_a: NDArray[np.float64]) -> NDArray[np.float64]:
+        range_v = next(limit for limit in _RANGES_V if limit >= self._scpi.settings["range_v"])
+        noise_v = self._sigma_v * self._generator.standard_normal(len(current_a))
+        volts = current_a * self.options.sensitivity_v_per_a * self._factor + noise_v
+        step_v = 2.4 * range_v / 65536  # 16 bits over 120 % of the range, both signs
+        rounded: NDArray[np.float64] = np.round(volts / step_v) * step_v
+        return np.where(np.abs(volts) <= 1.2 * range_v, rounded, np.sign(volts) * _OVERFLOW)
+
+    # What the table names.
+
+    def reset(self) -> None:
+        """`*RST`: defaults, no trigger model, empty buffers."""
+        self.abort()
+        self._blocks.clear()
+        self._state, self._block = "EMPTY", 0
+        for buffer in self._buffers.values():
+            buffer.clear()
+
+    def check_function(self, function: str) -> None:
+        self.check_idle()
+        if function.upper() not in ("VOLT", "VOLTAGE"):
+            raise ScpiError(-224)
+
+    def check_idle(self, _: float = 0.0) -> None:
+        if self._pending is not None:
+            raise ScpiError(-221)
+
+    def check_high(self, high_v: float) -> None:
+        if high_v <= self._scpi.settings["low_v"]:
+            raise ScpiError(-221)
+
+    def check_low(self, low_v: float) -> None:
+        if low_v >= self._scpi.settings["high_v"]:
+            raise ScpiError(-221)
+
+    def read_one(self, name: str, *elements: str) -> str:
+        self.check_idle()
+        buffer = self._buffer(Text().read(name, self))
+        now_ns = self._set_ns + self.clock.now_ns
+        buffer.fill(now_ns, 0.0, self._digitize(np.array([self.terminal.current_a])))
+        return self._rows(buffer, 0, 1, elements)
+
+    def resize(self, points: float, name: str) -> None:
+        buffer = self._buffer(name)
+        buffer.clear()
+        buffer.points = int(points)
+
+    def actual(self, name: str = '"defbuffer1"') -> str:
+        return str(len(self._buffer(Text().read(name, self))))
+
+    def data(self, first: str = "", last: str = "", name: str = '"defbuffer1"', *elements: str) -> str:
+        if not first or not last:
+            raise ScpiError(-109)
+        buffer = self._buffer(Text().read(name, self))
+        start, end = int(_INDEX.read(first, self)), int(_INDEX.read(last, self))
+        if end < start or end > len(buffer):
+            raise ScpiError(-222)
+        return self._rows(buffer, start - 1, end, elements)
+
+    def _rows(self, buffer: ReadingBuffer, start: int, end: int, elements: tuple[str, ...]) -> str:
+        names = [Choice(_ELEMENTS).read(element, self) for element in elements] or ["READ"]
+        return buffer.rows(start, end, names)
+
+    def _buffer(self, name: str) -> ReadingBuffer:
+        if name not in self._buffers:
+            raise ScpiError(-224)
+        return self._buffers[name]
+
+    def load(self, template: str) -> None:
+        self.check_idle()
+        if template.upper() != "EMPTY":
+            raise ScpiError(-224)
+        self._blocks.clear()
+        self._state, self._block = "EMPTY", 0
+
+    def block_clear(self, number: float, name: str = "defbuffer1") -> None:
+        self._add(number, "CLE", name, 0)
+
+    def block_wait(self, number: float, event: str) -> None:
+        self._add(number, "WAIT", event, 0)
+
+    def block_digitize(self, number: float, name: str, count: float) -> None:
+        self._add(number, "MDIG", name, int(count))
+
+    def _add(self, number: float, kind: str, name: str, count: int) -> None:
+        self.check_idle()
+        if kind != "WAIT":
+            self._buffer(name)
+        self._blocks[int(number)] = (kind, name, count)
+        self._state, self._block = "BUILDING", 0
+
+    def initiate(self) -> None:
+        """Start the trigger model. Blocks run in order; what follows a digitize block is not supported."""
+        if self._pending is not None:
+            raise ScpiError(-213)
+        level_a = 0.0
+        for number in sorted(self._blocks):
+            kind, name, count = self._blocks[number]
+            if kind == "CLE":
+                self._buffers[name].clear()
+            elif kind == "WAIT":
+                level_a, self._block = self._level_a(name), number
+            else:
+                rate_hz = self._scpi.settings["rate_hz"]
+                self.terminal.arm_capture(level_a, count / rate_hz, rate_hz)
+                self._pending, self._state = (name, count), "RUNNING"
+                self._started_s = self.clock.now_s
+                return
+        raise ScpiError(-200)
+
+    def _level_a(self, event: str) -> float:
+        settings = self._scpi.settings
+        symmetric = settings["high_v"] == -settings["low_v"]
+        if event != "ATR" or settings["trigger_mode"] != "WIND" or settings["direction"] != "LEAV":
+            raise ScpiError(-221)
+        if not symmetric:
+            raise ScpiError(-221)
+        return float(settings["high_v"] / abs(self.options.sensitivity_v_per_a))
+
+    def abort(self) -> None:
+        if self._pending is not None:
+            self._pending, self._state = None, "ABORTED"
+
+    def state(self) -> str:
+        state = self._state
+        if state == "RUNNING" and self.clock.now_s - self._started_s > _RUNNING_S:
+            state = "WAITING"
+        return f"{state};{state};{self._block}"
+
+    def next_error(self) -> str:
+        return self._scpi.next_error()

@@ -1,0 +1,180 @@
+"""Keithley DMM6500: exact bytes, a capture placed in bench time by its own clock, sign and scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.errors import InstrumentRefused
+from bench.wires.twin import Reply
+from instruments.meter_dmm6500 import Dmm6500
+from tests.fake_terminals import FakeMeter
+from tests.rig import Rig, rig
+
+
+@pytest.fixture
+def bench() -> Rig:
+    made = rig(Dmm6500, FakeMeter(), max_a=4000.0)
+    made.driver.prepare()
+    return made
+
+
+def ask(bench: Rig, message: str) -> str:
+    reply: Reply | None = bench.twin.handle(message.encode())
+    assert reply is not None, message
+    return reply.data.decode().strip()
+
+
+def test_arming_sets_window_buffer_and_trigger_model(bench: Rig):
+    bench.sent()
+
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+
+    assert [line for line in bench.sent() if line != "SYST:ERR?"] == [
+        "ABOR",
+        'READ:DIG? "defbuffer2", SEC, FRAC, READ',
+        "DIG:VOLT:ATR:MODE WIND",
+        "DIG:VOLT:ATR:WIND:LEV:HIGH 2.5",  # 1000 A x 2.5 mV/A
+        "DIG:VOLT:ATR:WIND:LEV:LOW -2.5",
+        "DIG:VOLT:ATR:WIND:DIR LEAV",
+        'TRAC:POIN 5000, "defbuffer1"',  # 0.05 s x 100 kHz
+        'TRIG:LOAD "Empty"',
+        'TRIG:BLOC:BUFF:CLEAR 1, "defbuffer1"',
+        "TRIG:BLOC:WAIT 2, ATR",
+        'TRIG:BLOC:MDIG 3, "defbuffer1", 5000',
+        "INIT",
+    ]
+    assert bench.terminal.armed == pytest.approx((1000.0, 0.05, 100_000.0))
+
+
+def test_nothing_is_captured_until_the_level_is_crossed(bench: Rig):
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+
+    bench.clock.sleep(10.0)
+
+    assert not bench.driver.captured()
+    assert not bench.driver.is_off()
+    assert ask(bench, "TRIG:STAT?") == "WAITING;WAITING;2"
+    assert "capture_a" not in bench.driver.traces()
+
+
+def test_a_capture_comes_back_with_sign_scale_and_time(bench: Rig):
+    bench.clock.sleep(3.0)
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+    bench.clock.sleep(1.0)
+
+    bench.terminal.happen(t_s=3.5, peak_a=2000.0)
+    assert bench.driver.captured()
+
+    trace = bench.driver.traces()["capture_a"]
+    assert len(trace) == 5000
+    assert trace.unit == "A"
+    # The instrument's real-time clock is seconds off; the reading taken while arming removes that.
+    assert trace.t_s[0] == pytest.approx(3.5, abs=2e-6)
+    assert trace.period_s == pytest.approx(1e-5)
+    assert trace.value[0] == pytest.approx(-2000.0, abs=2e-3 * 2000 + 1.0)
+    assert trace.value[1000] == pytest.approx(-2000.0 / np.e, abs=5.0)
+    assert bench.driver.captured()  # stays true
+    assert bench.driver.is_off()
+
+
+def test_a_long_capture_is_fetched_in_parts(bench: Rig):
+    bench.driver.arm(level_a=500.0, duration_s=0.25)
+    bench.terminal.happen(t_s=0.1, peak_a=800.0)
+    bench.sent()
+
+    assert bench.driver.captured()
+
+    fetched = [line for line in bench.sent() if line.endswith("READ")]
+    assert fetched == [
+        'TRAC:DATA? 1, 10000, "defbuffer1", READ',
+        'TRAC:DATA? 10001, 20000, "defbuffer1", READ',
+        'TRAC:DATA? 20001, 25000, "defbuffer1", READ',
+    ]
+    assert len(bench.driver.traces()["capture_a"]) == 25_000
+
+
+def test_what_is_beyond_the_range_is_not_a_number():
+    made = rig(Dmm6500, FakeMeter(), max_a=4000.0)
+    made.driver.prepare()
+    made.driver.arm(level_a=1000.0, duration_s=0.05)
+
+    made.terminal.happen(t_s=0.1, peak_a=6000.0)  # 15 V on the 10 V range
+    made.driver.captured()
+
+    value = made.driver.traces()["capture_a"].value
+    assert np.isnan(value[0])
+    assert not np.isnan(value[-1])
+
+
+def test_arming_again_forgets_the_last_capture(bench: Rig):
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+    bench.terminal.happen(t_s=0.1, peak_a=2000.0)
+    assert bench.driver.captured()
+
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+
+    assert not bench.driver.captured()
+    assert "capture_a" not in bench.driver.traces()
+
+
+@pytest.mark.parametrize("level_a", [0.0, -5.0, 4000.1, float("nan")])
+def test_levels_that_cannot_be_seen_are_refused(bench: Rig, level_a: float):
+    bench.sent()
+
+    with pytest.raises(InstrumentRefused, match="nothing was sent"):
+        bench.driver.arm(level_a=level_a, duration_s=0.05)
+
+    assert bench.sent() == []
+
+
+def test_off_disarms(bench: Rig):
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+
+    bench.driver.off()
+    bench.driver.off()
+
+    assert bench.driver.is_off()
+    assert not bench.driver.captured()
+
+
+def test_polling_reads_the_current_with_its_sign(bench: Rig):
+    bench.terminal.current_a = -150.0
+    bench.clock.every(0.1, bench.driver.poll, name="poll")
+
+    bench.clock.sleep(0.55)
+
+    trace = bench.driver.traces()["role.current_a"]
+    assert len(trace) == 5
+    assert trace.always(lambda amps: abs(amps + 150.0) < 1.5)
+
+
+def test_polling_leaves_an_armed_capture_alone(bench: Rig):
+    bench.driver.arm(level_a=1000.0, duration_s=0.05)
+    bench.sent()
+
+    bench.driver.poll()
+
+    assert bench.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("INIT", -200),
+        ("DIG:VOLT:ATR:WIND:LEV:HIGH -1", -221),
+        ('TRIG:LOAD "SortBinning"', -224),
+        ('TRAC:POIN 5, "defbuffer1"', -222),
+        ('TRAC:POIN 50, "mine"', -224),
+        ('DIG:FUNC "CURR"', -224),
+    ],
+)
+def test_the_twin_declines_what_it_cannot_do(bench: Rig, message: str, error: int):
+    bench.twin.handle(message.encode())
+
+    assert ask(bench, "SYST:ERR?").startswith(f"{error},")
+
+
+def test_an_empty_buffer_has_no_data(bench: Rig):
+    assert bench.twin.handle(b'TRAC:DATA? 1, 1, "defbuffer1", READ') is None
+    assert ask(bench, "SYST:ERR?").startswith("-222,")
