@@ -7,6 +7,7 @@ so the same evidence gives the same files.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -30,7 +31,7 @@ from bench.clock import VIRTUAL_EPOCH
 from bench.evidence import Evidence, RunInfo, Scenario
 from bench.verdict import Judgement, Verdict
 from reports.plots import pictures
-from reports.rows import standard_of
+from reports.rows import hazard_name, standard_of
 
 _STATUS = {
     Verdict.PASS: "passed",
@@ -66,14 +67,16 @@ def render(evidence: Evidence, out: Path) -> Path:
 def _result(evidence: Evidence, scenario: Scenario, start: datetime, namespace: UUID) -> TestResult:
     found, run = scenario.result, evidence.run
     module, _, name = found.nodeid.partition("::")
+    same: list[object] = [found.id, found.nodeid, sorted(found.parameters.items())]
     result = TestResult(
         uuid=str(uuid5(namespace, scenario.name)),
         # The history follows a scenario of one DUT model from run to run, whatever the firmware.
-        historyId=_identifier(run.dut.vendor, run.dut.model, found.nodeid, sorted(found.parameters.items())),
+        # Results that differ in nothing are counted: Allure would take them for retries and hide all but one.
+        historyId=_identifier(run.dut.vendor, run.dut.model, *same, _repeats(evidence, scenario, same)),
         testCaseId=_identifier(found.nodeid),
         fullName=found.nodeid,
         name=f"{found.id}: {found.title}",
-        titlePath=[*module.split("/")],
+        titlePath=[hazard_name(found.hazard)],
         status=_STATUS[found.verdict],
         stage="finished",
         description=_description(scenario),
@@ -94,6 +97,13 @@ def _result(evidence: Evidence, scenario: Scenario, start: datetime, namespace: 
     return result
 
 
+def _repeats(evidence: Evidence, scenario: Scenario, same: list[object]) -> int:
+    """How many results of this run before `scenario` have the same id, test and parameters."""
+    earlier = itertools.takewhile(lambda other: other is not scenario, evidence.scenarios)
+    keys = ([r.id, r.nodeid, sorted(r.parameters.items())] for r in (s.result for s in earlier))
+    return sum(key == same for key in keys)
+
+
 def _labels(scenario: Scenario, run: RunInfo, module: str, name: str) -> list[Label]:
     found = scenario.result
     epics = dict.fromkeys(standard_of(ref) for ref in found.clauses)
@@ -102,9 +112,9 @@ def _labels(scenario: Scenario, run: RunInfo, module: str, name: str) -> list[La
     return [
         *(Label(LabelType.EPIC, epic) for epic in epics),
         Label(LabelType.PARENT_SUITE, f"{run.dut.vendor} {run.dut.model}"),
-        Label(LabelType.SUITE, found.hazard),
+        Label(LabelType.SUITE, hazard_name(found.hazard)),
         Label(LabelType.SUB_SUITE, found.id),
-        Label(LabelType.FEATURE, found.hazard),
+        Label(LabelType.FEATURE, hazard_name(found.hazard)),
         Label(LabelType.STORY, found.id),
         Label(LabelType.SEVERITY, severity.value),
         Label("testMethod", name),

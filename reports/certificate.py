@@ -18,6 +18,7 @@ import typst
 
 from bench.evidence import Clause, Evidence, Scenario, Trip
 from bench.verdict import DecisionRule, Judgement, Verdict
+from reports.drawing import unit_name
 from reports.plots import trip_svg
 from reports.rows import (
     Row,
@@ -131,7 +132,7 @@ def _row(row: Row) -> dict[str, object]:
             "measured": number(judgement.measured, decimals),
             "reported": "–" if math.isnan(row.reported) else number(row.reported, decimals),
             "margin": "–" if math.isnan(judgement.margin) else number(judgement.margin, decimals),
-            "unit": _unit(judgement.unit),
+            "unit": unit_name(judgement.unit),
             "uncertainty": number(judgement.uncertainty, decimals) if judgement.uncertainty else "–",
         }
     return cells | {
@@ -186,7 +187,7 @@ def _trip(scenario: Scenario, trip: Trip, picture: str) -> dict[str, object]:
         "svg": picture,
         "lines": [
             [
-                f"{measured.name} {moment} [{_unit(measured.unit)}]",
+                f"{measured.name} {moment} [{unit_name(measured.unit)}]",
                 f"limit {number(trip.limit, decimals)}{tolerance}",
                 number(value_at(measured, at_s), decimals),
                 "–" if math.isnan(said) else number(said, decimals),
@@ -217,7 +218,7 @@ def _uncertainties(found: list[Row]) -> list[dict[str, str]]:
     return [
         {
             "what": what,
-            "unit": _unit(unit),
+            "unit": unit_name(unit),
             "uncertainty": number(most, decimals_for(most)) if most else "none declared",
             "ids": ", ".join(ids),
         }
@@ -234,7 +235,3 @@ def _not_judged(found: list[Row], known: tuple[Clause, ...]) -> list[dict[str, s
     return [{"what": row.id, "why": f"{row.verdict}: {row.message}"} for row in open_rows] + [
         {"what": ref, "why": "no scenario that traces to this clause was decided"} for ref in missing
     ]
-
-
-def _unit(unit: str) -> str:
-    return {"degC": "°C", "ohm": "Ω", "ohm/V": "Ω/V"}.get(unit, unit)

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as Xml
 
 from bench.evidence import Evidence, ScenarioResult
 from bench.verdict import Judgement, Verdict
+from reports.rows import hazard_name
 
 #: Characters that XML 1.0 cannot hold, section 2.2.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,7 +25,7 @@ def render(evidence: Evidence, out: Path) -> Path:
     root = Xml.Element("testsuites", _totals(results) | {"name": "bmsbench"})
     for hazard in dict.fromkeys(result.hazard for result in results):
         members = [result for result in results if result.hazard == hazard]
-        suite = Xml.SubElement(root, "testsuite", {"name": _text(hazard)} | _totals(members))
+        suite = Xml.SubElement(root, "testsuite", {"name": _text(hazard_name(hazard))} | _totals(members))
         suite.set("timestamp", evidence.run.started_utc)
         _properties(suite, _run_properties(evidence))
         for result in members:

@@ -6,7 +6,6 @@ Three columns stay apart by colour: *measured* by an instrument blue, *reported*
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,34 +15,25 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from bench.evidence import Evidence, Scenario, Trip
 from bench.record import Floats, Trace
+from reports.drawing import (
+    EXPECTED,
+    LIMIT,
+    MEASURED,
+    MEASURED_LINE,
+    REPORTED_LINE,
+    STYLE,
+    dress,
+    open_closed,
+    quantity,
+    svg_bytes,
+    thinned,
+)
+from reports.overview import overview_svg
 from reports.rows import REPORTED, measured_trace, reported_response_s, reported_trace
-
-MEASURED, REPORTED_COLOUR, EXPECTED, LIMIT = "#1f4e9c", "#d9730d", "#2f8f4e", "#b3261e"
-
-#: Samples drawn per line; the extremes of each stretch are kept, so no peak is lost from the picture.
-_DRAWN = 1200
-
-#: Traces in one overview; all of them are in the evidence.
-_PANELS = 8
-
-# The reported line lies wide and light under the measured one, so that both are seen where they agree.
-_MEASURED_LINE: dict[str, Any] = {"color": MEASURED, "linewidth": 1.1, "zorder": 3}
-_REPORTED_LINE: dict[str, Any] = {"color": REPORTED_COLOUR, "linewidth": 3, "alpha": 0.55,
-                                  "drawstyle": "steps-post"}  # fmt: skip
-
-_AXIS_NAMES = {"degC": "°C", "ohm": "Ω", "ohm/V": "Ω/V", "1": ""}
-_STYLE: dict[Any, Any] = {
-    "font.size": 8.5,
-    "axes.titlesize": 9.5,
-    "legend.fontsize": 7.5,
-    "svg.fonttype": "path",
-}
 
 
 def render(evidence: Evidence, out: Path) -> Path:
@@ -76,7 +66,7 @@ def trip_svg(scenario: Scenario, trip: Trip) -> bytes | None:
         return None
     view = _zoom(signal, trip, reported_response_s(scenario, trip))
     reported = reported_trace(scenario, trip)
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"{scenario.name}/{trip.what}"}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": f"{scenario.name}/{trip.what}"}):
         figure = Figure(figsize=(7.0, 3.7))
         # Fixed margins: a layout engine would draw every figure twice.
         figure.subplots_adjust(left=0.095, right=0.79, top=0.93, bottom=0.12, hspace=0.09)
@@ -84,66 +74,17 @@ def trip_svg(scenario: Scenario, trip: Trip) -> bytes | None:
         upper.set_title(f"{scenario.result.id}: {trip.what} ({signal.name})", loc="left")
         _limit(upper, trip)
         if reported is not None:
-            _signal(upper, reported, view, _REPORTED_LINE)
-        _signal(upper, signal, view, _MEASURED_LINE)
-        upper.set_ylabel(_quantity(signal))
+            _signal(upper, reported, view, REPORTED_LINE)
+        _signal(upper, signal, view, MEASURED_LINE)
+        upper.set_ylabel(quantity(signal))
         _path(lower, scenario, trip, view)
         for axes in (upper, lower):
             _window(axes, trip, view)
-            _dress(axes)
+            dress(axes)
             axes.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), frameon=False)
         lower.set_xlim(0 if view.zero_s else view.start_s, float(view.axis(view.end_s)))
         lower.set_xlabel(view.label)
-        return _svg(figure)
-
-
-def overview_svg(scenario: Scenario) -> bytes:
-    """Return all measured traces of a scenario over its whole time as SVG, reported ones behind them."""
-    traces = scenario.traces
-    measured = [name for name in traces if not name.startswith(REPORTED)]
-    shown = (measured or list(traces))[:_PANELS]
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": scenario.name}):
-        height = 0.8 + 1.1 * len(shown)
-        figure = Figure(figsize=(7.0, height))
-        figure.subplots_adjust(left=0.13, right=0.98, top=1 - 0.3 / height, bottom=0.45 / height, hspace=0.14)
-        grid = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, name in zip(grid, shown, strict=True):
-            for other, style in ((REPORTED + name, _REPORTED_LINE), (name, _MEASURED_LINE)):
-                if other in traces:
-                    _lines(axes, traces[other], style)
-            if name.endswith("_path"):
-                axes.set_ylim(-0.2, 1.2)
-                axes.set_yticks([0, 1], ["open", "closed"])
-            axes.set_ylabel(_quantity(traces[name]).replace(" ", "\n"))
-            axes.yaxis.set_label_coords(-0.095, 0.5)
-            _dress(axes)
-        grid[0].set_title(f"{scenario.result.id}: measured (blue) and reported (orange)", loc="left")
-        grid[-1].set_xlabel("bench time [s]")
-        return _svg(figure)
-
-
-def thinned(t_s: Floats, value: Floats, limit: int = _DRAWN) -> tuple[Floats, Floats]:
-    """The samples to draw: all if there are few, else the lowest and highest of each stretch in time order.
-
-    Parameters
-    ----------
-    t_s, value
-        Times [s] and values, shape (time,).
-    limit
-        About how many samples to keep.
-    """
-    if len(t_s) <= limit:
-        return t_s, value
-    stretch = math.ceil(2 * len(t_s) / limit)
-    whole = len(t_s) // stretch * stretch
-    parts = value[:whole].reshape(-1, stretch)
-    low = np.argmin(np.where(np.isnan(parts), np.inf, parts), axis=1)
-    high = np.argmax(np.where(np.isnan(parts), -np.inf, parts), axis=1)
-    offset = np.arange(len(parts)) * stretch
-    kept: NDArray[np.intp] = np.unique(
-        np.concatenate([[0], offset + low, offset + high, np.arange(whole, len(t_s)), [len(t_s) - 1]])
-    )
-    return t_s[kept], value[kept]
+        return svg_bytes(figure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +152,10 @@ def _window(axes: Axes, trip: Trip, view: _View) -> None:
 def _path(axes: Axes, scenario: Scenario, trip: Trip, view: _View) -> None:
     """Draw the measured and the reported state of the path that had to act."""
     traces = scenario.traces
-    for name, style in ((REPORTED + trip.path, _REPORTED_LINE), (trip.path, _MEASURED_LINE)):
+    for name, style in ((REPORTED + trip.path, REPORTED_LINE), (trip.path, MEASURED_LINE)):
         if trip.path and name in traces:
             _signal(axes, traces[name], view, style | {"drawstyle": "steps-post"})
-    axes.set_yticks([0, 1], ["open", "closed"])
-    axes.set_ylim(-0.2, 1.2)
+    open_closed(axes)
     axes.set_ylabel(trip.path.replace("_", " "))
 
 
@@ -227,37 +167,3 @@ def _signal(axes: Axes, trace: Trace, view: _View, style: dict[str, Any]) -> Non
     t_s, value = thinned(trace.t_s[part], value)
     label = f"{trace.origin.kind}, {trace.origin.source}"
     axes.plot(view.axis(t_s), value, label=label, **style)
-
-
-def _dress(axes: Axes) -> None:
-    axes.grid(alpha=0.25, linewidth=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _lines(axes: Axes, trace: Trace, style: dict[str, Any]) -> None:
-    """Draw every channel; of many, the highest and the lowest at each time."""
-    if not len(trace):
-        return
-    columns = trace.value.reshape(len(trace), -1)
-    if columns.shape[1] > 4:
-        columns = np.column_stack([np.fmin.reduce(columns, axis=1), np.fmax.reduce(columns, axis=1)])
-    if trace.name.endswith("_path"):
-        style = style | {"drawstyle": "steps-post"}
-    for column in columns.T:
-        axes.plot(*thinned(trace.t_s, column), **style)
-
-
-def _quantity(trace: Trace) -> str:
-    unit = _AXIS_NAMES.get(trace.unit, trace.unit)
-    name = trace.name.removeprefix(REPORTED)
-    for suffix in ("_v", "_a", "_degc", "_ohm", "_ah", "_s"):
-        name = name.replace(f"{suffix}[", " [", 1) if "[" in name else name.removesuffix(suffix)
-    name = name.replace("_", " ")
-    return f"{name} [{unit}]" if unit else name
-
-
-def _svg(figure: Figure) -> bytes:
-    FigureCanvasSVG(figure)
-    target = io.BytesIO()
-    figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None})
-    return target.getvalue()

@@ -16,6 +16,23 @@ from bench.verdict import Judgement, Verdict, worst
 #: Verdicts in the order in which reports name them.
 VERDICTS = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.SKIPPED)
 
+#: Hazard groups by the first part of a scenario id.
+HAZARDS = {
+    "M": "Measurement",
+    "OV": "Overcharge",
+    "UV": "Over-discharge",
+    "OC": "Over-current and short circuit",
+    "TH": "Temperature",
+    "BA": "Balancing",
+    "SE": "State estimation",
+    "CT": "Contactors, precharge, interlock, insulation",
+    "FI": "Sensor and wiring faults",
+    "CM": "Communication",
+    "SY": "Supply, reset, memory, log, timing",
+    "SC": "Smart cells",
+    "PP": "Passport and second life",
+}
+
 #: Prefix of the traces that the DUT itself reported.
 REPORTED = "dut."
 
@@ -47,6 +64,11 @@ def run_verdict(evidence: Evidence) -> Verdict:
     """The worst verdict of the run. A run that judged nothing, or skipped everything, is an error."""
     found = worst(scenario.result.verdict for scenario in evidence.scenarios)
     return Verdict.ERROR if found is Verdict.SKIPPED else found
+
+
+def hazard_name(hazard: str) -> str:
+    """The name of a hazard group; what is no known code stays as it is."""
+    return HAZARDS.get(hazard, hazard)
 
 
 def counts(found: list[Row]) -> dict[str, int]:
@@ -100,7 +122,7 @@ def _row(scenarios: list[Scenario]) -> Row:
     return Row(
         id=results[0].id,
         title=results[0].title,
-        hazard=results[0].hazard,
+        hazard=hazard_name(results[0].hazard),
         clauses=tuple(dict.fromkeys(clause for result in results for clause in result.clauses)),
         verdict=verdict,
         judgement=judgement,

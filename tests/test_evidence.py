@@ -263,7 +263,7 @@ def test_relative_margin_is_a_fraction_of_half_the_window_or_of_the_limit() -> N
     assert relative_margin(sample.judged(2.0, 0.0, 10.0)) == pytest.approx(0.4)
     assert relative_margin(at_most(3.65, unit="V", what="", reason="").judge(3.285)) == pytest.approx(0.1)
     assert relative_margin(sample.judged(1.0, 1.0, 1.0)) == math.inf
-    assert relative_margin(sample.judged(0.0, 1.0, 1.0)) == -math.inf
+    assert relative_margin(sample.judged(0.0, 1.0, 1.0)) == math.inf
     assert relative_margin(sample.judged(math.nan, 1.0, 2.0)) == -math.inf
 
 

@@ -16,6 +16,7 @@ from bench.record import Origin, Trace
 from bench.verdict import Verdict
 from reports import certificate, plots
 from reports.certificate import certificate_data, decimals_for, number
+from reports.drawing import thinned
 from tests import sample_evidence as sample
 
 
@@ -166,7 +167,7 @@ def test_a_plot_keeps_the_peaks_of_a_long_trace() -> None:
     value = np.zeros_like(t_s)
     value[54_321], value[70_000] = 5.0, math.nan
 
-    drawn_t_s, drawn = plots.thinned(t_s, value)
+    drawn_t_s, drawn = thinned(t_s, value)
 
     assert len(drawn) < 3000
     assert drawn[np.flatnonzero(drawn_t_s == 54.321)] == 5.0

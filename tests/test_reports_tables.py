@@ -179,6 +179,19 @@ def test_allure_has_steps_in_order_of_time(evidence: Evidence, tmp_path: Path) -
     assert result["start"] == found["OV-02"]["stop"]  # the second scenario of the run
 
 
+def test_repeats_are_not_taken_for_retries(tmp_path: Path) -> None:
+    writer = EvidenceWriter(tmp_path, sample.run_info(), sample.PROFILE, sample.STATION)
+    for _ in range(3):
+        writer.scenario(sample.error_result())
+    writer.seal()
+    evidence = load(tmp_path)
+
+    folder = allure.render(evidence, tmp_path / "out")
+
+    found = [json.loads(path.read_text())["historyId"] for path in folder.glob("*-result.json")]
+    assert len(set(found)) == 3
+
+
 def test_allure_attachments_exist(evidence: Evidence, tmp_path: Path) -> None:
     folder, found = _allure(evidence, tmp_path)
 

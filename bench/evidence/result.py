@@ -145,8 +145,8 @@ def headline(judgements: Iterable[Judgement]) -> Judgement | None:
 def relative_margin(judgement: Judgement) -> float:
     """Margin as a fraction of half the window, or of the only limit; -inf for a value that never happened.
 
-    A window without width ("exactly 1") has no distance to speak of: inf if met, so that any number with
-    a real margin stands before it.
+    A window without width ("exactly 1", "no findings") has no distance to speak of: inf, so that of two
+    judgements with one verdict the one with a real margin is shown.
     """
     if math.isnan(judgement.margin):
         return -math.inf
@@ -154,4 +154,4 @@ def relative_margin(judgement: Judgement) -> float:
     scale = half if math.isfinite(half) else abs(judgement.limit)
     if scale > 0 and math.isfinite(scale):
         return judgement.margin / scale
-    return math.inf if judgement.margin >= 0 else -math.inf
+    return math.inf
