@@ -31,7 +31,7 @@ types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
 unit: $(READY)  ## pytest tests/, import contracts among them
-	$(BIN)/pytest tests -q -n 2 --dist loadfile
+	$(BIN)/pytest tests -q -n auto --dist worksteal
 
 allure: $(READY)  ## Allure page of the newest run, if Node.js is here
 	@if ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null || ! command -v npm >/dev/null; then \
