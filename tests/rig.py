@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.clock import Clock
+from bench.wires.can import CanHub, open_can
+from bench.wires.modbus import open_modbus
+from bench.wires.serial import open_serial
 from bench.wires.transcript import Transcript
 from bench.wires.visa import open_visa
 
@@ -44,8 +47,43 @@ def _visa(driver: Any, terminal: Any, options: Any, clock: Clock, transcript: Tr
     return twin, open_visa("twin://role", clock=clock, role="role", transcript=transcript, twin=twin)
 
 
+def _can(driver: Any, terminal: Any, options: Any, clock: Clock, transcript: Transcript) -> tuple[Any, Any]:
+    twin = call_with(driver.twin, terminal, clock=clock, options=options, seed=1)
+    hub = CanHub(clock, options.bitrate)
+    twin.attach(hub)
+    wire = open_can(
+        "twin://role", bitrate=options.bitrate, clock=clock, role="role", transcript=transcript, hub=hub
+    )
+    return twin, wire
+
+
+def _serial(
+    driver: Any, terminal: Any, options: Any, clock: Clock, transcript: Transcript
+) -> tuple[Any, Any]:
+    twin = call_with(driver.twin, terminal, clock=clock, options=options, seed=1)
+    wire = open_serial(
+        "twin://role", baud=options.baud, clock=clock, role="role", transcript=transcript, twin=twin
+    )
+    return twin, wire
+
+
+def _modbus(
+    driver: Any, terminal: Any, options: Any, clock: Clock, transcript: Transcript
+) -> tuple[Any, Any]:
+    twin = call_with(driver.twin, terminal, clock=clock, options=options, seed=1)
+    wire = open_modbus(
+        "twin://role", baud=options.baud, clock=clock, role="role", transcript=transcript, twin=twin
+    )
+    return twin, wire
+
+
 #: Transport to a function of driver class, terminal, options, clock and transcript: twin and wire.
-OPENERS: dict[str, Callable[..., tuple[Any, Any]]] = {"visa": _visa}
+OPENERS: dict[str, Callable[..., tuple[Any, Any]]] = {
+    "visa": _visa,
+    "can": _can,
+    "serial": _serial,
+    "modbus": _modbus,
+}
 
 
 def rig(driver: Any, terminal: Any, *, max_v: float = 100.0, max_a: float = 100.0, **options: Any) -> Rig:

@@ -26,8 +26,8 @@ def frame_bits(data_bytes: int, *, extended: bool) -> int:
     """Length of a data frame on the wire [bit], interframe space and average stuffing included.
 
     A classic frame has 44 bits and 8 per data byte (64 with a 29-bit identifier) and is followed by 3 of
-    interframe space; 34 (54) of them and the data are stuffed. Random bits need one stuff bit in 30: five equal ones take 31 tosses
-    of a fair coin, and the stuff bit is the first toss of the next five.
+    interframe space; 34 (54) of them and the data are stuffed. Random bits need one stuff bit in 30: five
+    equal ones take 31 tosses of a fair coin, and the stuff bit is the first toss of the next five.
     """
     fixed, stuffed = (64, 54) if extended else (44, 34)
     return fixed + 3 + 8 * data_bytes + round((stuffed + 8 * data_bytes) / 30)

@@ -49,6 +49,9 @@ class TwinBus(can.BusABC):
         self._node = hub.attach(name)
         self._ready: deque[Frame] = deque()
 
+    def __del__(self) -> None:
+        """Nothing to close, so python-can's complaint about a forgotten shutdown does not apply."""
+
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
         """Queue a frame; it leaves when the bus is free."""
         self._node.send(can_id_of(msg), bytes(msg.data))
