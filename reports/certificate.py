@@ -98,6 +98,11 @@ def number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
+def _or_dash(value: float, decimals: int) -> str:
+    """`value`, or a dash for nan where that means "not known" rather than "never"."""
+    return "–" if math.isnan(value) else number(value, decimals)
+
+
 def decimals_for(uncertainty: float, *values: float) -> int:
     """Decimals to print: down to the second digit of the uncertainty, else three digits."""
     if uncertainty > 0 and math.isfinite(uncertainty):
@@ -130,14 +135,15 @@ def _row(row: Row) -> dict[str, object]:
             "what": judgement.what,
             "expected": _expected(judgement, decimals),
             "measured": number(judgement.measured, decimals),
-            "reported": "–" if math.isnan(row.reported) else number(row.reported, decimals),
-            "margin": "–" if math.isnan(judgement.margin) else number(judgement.margin, decimals),
+            "reported": _or_dash(row.reported, decimals),
+            "margin": _or_dash(judgement.margin, decimals),
             "unit": unit_name(judgement.unit),
             "uncertainty": number(judgement.uncertainty, decimals) if judgement.uncertainty else "–",
         }
     return cells | {
         "id": row.id,
         "title": row.title,
+        "hazard": row.hazard,
         "clauses": list(row.clauses),
         "verdict": str(row.verdict),
         "message": "" if row.verdict is Verdict.PASS else row.message,
@@ -189,8 +195,8 @@ def _trip(scenario: Scenario, trip: Trip, picture: str) -> dict[str, object]:
             [
                 f"{measured.name} {moment} [{unit_name(measured.unit)}]",
                 f"limit {number(trip.limit, decimals)}{tolerance}",
-                number(value_at(measured, at_s), decimals),
-                "–" if math.isnan(said) else number(said, decimals),
+                _or_dash(value_at(measured, at_s), decimals),
+                _or_dash(said, decimals),
             ],
             [
                 f"{trip.what} [s]",

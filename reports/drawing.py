@@ -69,7 +69,7 @@ def dress(axes: Axes) -> None:
     """Grid, frame and few ticks: each tick costs as much time as a line."""
     axes.grid(alpha=0.25, linewidth=0.5)
     if axes.get_autoscaley_on():
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.spines[["top", "right"]].set_visible(False)
 
 

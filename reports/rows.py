@@ -82,13 +82,13 @@ def finite(value: float) -> float | None:
 
 
 def measured_trace(scenario: Scenario, trip: Trip) -> Trace | None:
-    """The measured signal of a trip, one channel of it if the trip names one; None if it was not stored."""
-    return _trace(scenario, trip.trace, trip.channel)
+    """The measured signal of a trip, one channel of it; None if it was not stored."""
+    return _trace(scenario, trip.trace, _channel(scenario, trip))
 
 
 def reported_trace(scenario: Scenario, trip: Trip) -> Trace | None:
     """The same signal as the DUT reported it; None if it does not."""
-    return _trace(scenario, REPORTED + trip.trace, trip.channel)
+    return _trace(scenario, REPORTED + trip.trace, _channel(scenario, trip))
 
 
 def reported_response_s(scenario: Scenario, trip: Trip) -> float:
@@ -142,6 +142,15 @@ def _reported(scenario: Scenario, judgement: Judgement | None) -> float:
         if (same or never) and (not trip.what or trip.what == judgement.what or same):
             return reported_response_s(scenario, trip)
     return math.nan
+
+
+def _channel(scenario: Scenario, trip: Trip) -> int | None:
+    """The channel of a trip's signal; if it names none of many, the one that moved most."""
+    trace = scenario.traces.get(trip.trace)
+    if trip.channel is not None or trace is None or trace.value.ndim == 1 or not trace.value.size:
+        return trip.channel
+    moved = np.fmax.reduce(trace.value) - np.fmin.reduce(trace.value)
+    return int(np.argmax(np.nan_to_num(moved, nan=-1.0)))
 
 
 def _trace(scenario: Scenario, name: str, channel: int | None) -> Trace | None:

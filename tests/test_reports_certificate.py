@@ -151,6 +151,31 @@ def test_passing_repeats_are_drawn_once_and_failing_ones_all(tmp_path: Path) -> 
     assert [trip["name"] for trip in drawn] == ["OV-02-2", "OV-01", "OV-01-2"]  # type: ignore[attr-defined]
 
 
+def test_a_trip_that_names_no_channel_shows_the_one_that_moved(tmp_path: Path) -> None:
+    result = sample.overvoltage_result(opened_s=7.3)
+    (trip,) = result.trips
+    whole = replace(result, trips=(replace(trip, channel=None),))
+
+    (drawn,) = certificate_data(_of(tmp_path, whole))["trips"]  # type: ignore[misc]
+
+    assert drawn["lines"][0][0] == "cell_v[7] at the response [V]"
+
+
+def test_empty_traces_and_gaps_are_drawn_as_such(tmp_path: Path) -> None:
+    origin = Origin("measured", "thermistors")
+    t_s = np.arange(0.0, 12.0, 0.001)
+    traces = sample.overvoltage_traces(opened_s=7.3) | {
+        "cell_v": Trace("cell_v", "V", np.zeros(0), np.zeros((0, 24)), origin),
+        "temperature_degc": Trace("temperature_degc", "degC", t_s, np.full((t_s.size, 8), np.nan), origin),
+    }
+    writer = EvidenceWriter(tmp_path, sample.run_info(), sample.PROFILE, sample.STATION)
+    writer.scenario(sample.overvoltage_result(opened_s=7.3), traces)
+    writer.seal()
+    (scenario,) = load(tmp_path).scenarios
+
+    assert [name for name, _ in plots.pictures(scenario)] == ["OV-02_overview"]
+
+
 def test_numbers_have_the_digits_of_their_uncertainty() -> None:
     assert number(-1.22, 3) == "−1.220"
     assert number(math.nan, 3) == "never"

@@ -207,7 +207,7 @@ def test_allure_labels_say_standard_hazard_and_severity(evidence: Evidence, tmp_
 
     labels = [(label["name"], label["value"]) for label in found["OV-02"]["labels"]]
     assert ("epic", "IEC 62619:2022") in labels
-    assert ("suite", "overcharge") in labels
+    assert ("suite", "Overcharge") in labels
     assert ("severity", "critical") in labels
     links = [link["name"] for link in found["OV-02"]["links"]]
     assert links == ["IEC 62619:2022 8.2.2", "GB 44240-2024 8.3"]
