@@ -13,7 +13,7 @@ from bench.errors import InstrumentRefused, NotReady
 from bench.record import Origin, Samples, Trace
 from instruments.accuracy import expanded_uncertainty
 from instruments.exchange import Exchange
-from instruments.load_63200a_twin import PROTECTIONS, Chroma63200aOptions, Chroma63200aTwin
+from instruments.load_63200a_twin import PROTECTIONS, Load63200AOptions, Load63200ATwin
 from instruments.scpi_dialogue import Dialogue
 
 _MANUAL = "Chroma 63200A Series user manual"
@@ -50,7 +50,7 @@ EXCHANGES = (
 )
 
 
-class Chroma63200a:
+class Load63200A:
     """Chroma 63200A as a `roles.Load`.
 
     Parameters
@@ -68,8 +68,8 @@ class Chroma63200a:
     """
 
     transport = "visa"
-    twin = Chroma63200aTwin
-    Options = Chroma63200aOptions
+    twin = Load63200ATwin
+    Options = Load63200AOptions
     watchdog = "none"
 
     def __init__(
@@ -80,11 +80,11 @@ class Chroma63200a:
         role: str,
         max_v: float,
         max_a: float,
-        options: Chroma63200aOptions | None = None,
+        options: Load63200AOptions | None = None,
     ) -> None:
         self._dialogue = Dialogue(wire, clock=clock, role=role)
         self._clock, self._role, self._max_v, self._max_a = clock, role, max_v, max_a
-        self._options = options or Chroma63200aOptions()
+        self._options = options or Load63200AOptions()
         self._armed = False
         origin = Origin("measured", role)
         gain, offset = self._options.voltage_accuracy

@@ -29,7 +29,7 @@ _MARGIN = 1.05
 _RANGES = {"L": 0.01, "M": 0.1, "H": 1.0}
 
 
-class Chroma63200aOptions(BaseModel):
+class Load63200AOptions(BaseModel):
     """The `[roles.<name>.options]` table of a 63200A. Ratings: copy them from the type plate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +82,7 @@ DIALECT = Dialect(
 )
 
 
-class Chroma63200aTwin:
+class Load63200ATwin:
     """Device side of a 63200A on a load terminal.
 
     Parameters
@@ -98,7 +98,7 @@ class Chroma63200aTwin:
     """
 
     def __init__(
-        self, terminal: LoadTerminal, *, clock: Clock, options: Chroma63200aOptions, seed: int = 0
+        self, terminal: LoadTerminal, *, clock: Clock, options: Load63200AOptions, seed: int = 0
     ) -> None:
         self.terminal, self.clock, self.options = terminal, clock, options
         generator = np.random.default_rng(seed)

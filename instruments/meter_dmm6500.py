@@ -54,7 +54,7 @@ EXCHANGES = (
     Exchange(b"INIT", None, _STLAB, "public driver"),
     Exchange(b"ABOR", None, "SCPI-99", "unverified"),
     Exchange(b'TRAC:ACT? "defbuffer1"', b"0", "no source seen", "unverified", "an empty buffer"),
-    Exchange(b'TRAC:DATA? 1, 10, "defbuffer1", READ', None, _STLAB, "public driver"),
+    Exchange(b'TRAC:DATA? 1, 1, "defbuffer2", READ, REL', None, _STLAB, "public driver"),
 )
 
 #: Readings per answer; a longer line is slow to take in at once.

@@ -2,7 +2,7 @@
 
 It knows the trigger model as far as a triggered capture needs it: clear a buffer, wait for the analog
 trigger, digitize. Commands as in `EXCHANGES` of `meter_dmm6500.py`. Not in any document seen for this model,
-hence project defaults: accuracy, resolution, latency, errors, and that the first reading is the trigger instant.
+hence project defaults: accuracy, resolution, latency, errors, and a first reading at the trigger instant.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ import pytest
 
 from bench.errors import InstrumentRefused, NotReady
 from bench.wires.twin import Reply
-from instruments.load_63200a import Chroma63200a
+from instruments.load_63200a import Load63200A
 from tests.fake_terminals import FakeLoad
 from tests.rig import Rig, rig
 
 
 @pytest.fixture
 def bench() -> Rig:
-    made = rig(Chroma63200a, FakeLoad(emf_v=80.0, ohm=0.02), max_a=1500.0)
+    made = rig(Load63200A, FakeLoad(emf_v=80.0, ohm=0.02), max_a=1500.0)
     made.driver.prepare()
     return made
 
@@ -25,7 +25,7 @@ def ask(bench: Rig, message: str) -> str:
 
 
 def test_prepare_leaves_the_input_off_and_reads_everything_back():
-    made = rig(Chroma63200a, FakeLoad(), slew_a_per_us=2.5)
+    made = rig(Load63200A, FakeLoad(), slew_a_per_us=2.5)
 
     made.sent()
     made.driver.prepare()
@@ -75,7 +75,7 @@ def test_a_dead_bus_gives_nothing_whatever_is_set(bench: Rig):
 
 
 def test_sink_before_prepare_is_refused():
-    made = rig(Chroma63200a, FakeLoad())
+    made = rig(Load63200A, FakeLoad())
 
     with pytest.raises(NotReady):
         made.driver.sink(current_a=1.0)
@@ -93,7 +93,7 @@ def test_the_station_refuses_before_anything_is_sent(bench: Rig, amps: float):
 
 
 def test_the_instruments_own_refusal_is_quoted():
-    made = rig(Chroma63200a, FakeLoad(), max_a=5000.0)
+    made = rig(Load63200A, FakeLoad(), max_a=5000.0)
     made.driver.prepare()
 
     with pytest.raises(InstrumentRefused, match=r'"CURR:STAT:L1 2000.100".*-222,"Data out of range"'):
@@ -147,7 +147,7 @@ def test_slew_reaches_a_terminal_that_has_one():
     terminal = FakeLoad()
     terminal.slew_a_per_s = float("inf")  # type: ignore[attr-defined]
 
-    rig(Chroma63200a, terminal, slew_a_per_us=2.0).driver.prepare()
+    rig(Load63200A, terminal, slew_a_per_us=2.0).driver.prepare()
 
     assert terminal.slew_a_per_s == pytest.approx(2e6)  # type: ignore[attr-defined]
 

@@ -1,0 +1,78 @@
+"""Driver and twin are each held against EXCHANGES, the bytes of documents; never against each other.
+
+For SCPI: the twin takes every request in the order of the table without an error and answers as printed, and
+the driver sends no header that the table does not hold. Other transports are checked beside their drivers.
+"""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+import pytest
+
+from instruments.exchange import LABELS, Exchange, weakest_label
+from tests.drivers import Found, drivers, modules, rig_of
+from tests.test_roles import KITS, prepared
+
+TABLES = [module for module in modules() if hasattr(module, "EXCHANGES")]
+SCPI = [found for found in drivers() if found.driver.transport == "visa"]
+
+
+def test_the_weakest_label_is_that_of_the_least_known_exchange():
+    known = Exchange(b"A", None, "a guide, p. 1", "manual")
+    guessed = Exchange(b"B", None, "no source seen", "unverified")
+
+    assert weakest_label([known]) == "manual"
+    assert weakest_label([known, guessed]) == "unverified"
+    assert weakest_label([]) == "unverified"
+
+
+@pytest.mark.parametrize("found", drivers(), ids=str)
+def test_every_driver_has_a_table(found: Found):
+    assert found.module.EXCHANGES
+
+
+@pytest.mark.parametrize("module", TABLES, ids=lambda module: module.__name__)
+def test_every_exchange_names_its_source_and_label(module: ModuleType):
+    for exchange in module.EXCHANGES:
+        assert exchange.request
+        assert len(exchange.source) > 3
+        assert exchange.label in LABELS
+        # "no source seen" is the honest form; it is never better than unverified.
+        assert exchange.source != "no source seen" or exchange.label == "unverified"
+
+
+@pytest.mark.parametrize("found", SCPI, ids=str)
+def test_the_twin_takes_every_request_and_answers_as_printed(found: Found):
+    twin = rig_of(found).twin
+
+    for exchange in found.module.EXCHANGES:
+        reply = twin.handle(exchange.request)
+
+        assert (reply is not None) == (b"?" in exchange.request), exchange
+        if exchange.reply is not None:
+            assert reply.data.rstrip(b"\n") == exchange.reply
+        error = twin.handle(b"SYST:ERR?").data
+        assert re.match(rb"\+?0,", error), (exchange, error)
+
+
+@pytest.mark.parametrize("found", SCPI, ids=str)
+def test_the_driver_sends_no_header_that_the_table_does_not_hold(found: Found):
+    bench = prepared(found)
+    bench.driver.identity()
+    KITS[found.role].obeys_physics(bench)
+    bench.driver.poll()
+    bench.driver.off()
+    bench.driver.is_off()
+
+    known = {header for exchange in found.module.EXCHANGES for header in headers(exchange.request)}
+    sent = {header for data in bench.transcript.sent("role") for header in headers(data)}
+
+    assert sent <= known
+    assert len(sent) > 5
+
+
+def headers(message: bytes) -> list[str]:
+    """The headers of a program message, as spelled."""
+    return [unit.split()[0].lstrip(":") for unit in message.decode().split(";")]
