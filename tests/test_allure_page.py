@@ -1,5 +1,9 @@
 """The Allure page asks nobody for anything."""
 
+import base64
+import json
+import re
+
 import pytest
 
 from bench.errors import EvidenceInvalid, NotReady
@@ -81,8 +85,14 @@ def test_the_installed_allure_makes_a_page_that_passes(tmp_path):
     results.mkdir()
     (results / "a-result.json").write_text(RESULT % "6f1a4d8e-0000-4000-8000-000000000001", encoding="utf-8")
 
+    rules = [{"name": "Sound bench", "matchedStatuses": ["failed"], "messageRegex": "(?s)(?!inconclusive).*"}]
+    (results / "categories.json").write_text(json.dumps(rules), encoding="utf-8")
+
     page = make_page(results, tmp_path / "page", title="bmsbench run").read_text(encoding="utf-8")
 
+    data = dict(re.findall(r"""d\('([^']+)','([^']+)'\)""", page.replace('"', "'").replace(", ", ",")))
+    categories = [base64.b64decode(text) for name, text in data.items() if name.endswith("/categories.json")]
+    assert any(b"Sound bench" in text for text in categories)
     assert remote_targets(page) == []
     assert "googletagmanager" not in page
     assert "bmsbench run" in page
