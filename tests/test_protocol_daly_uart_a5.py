@@ -84,10 +84,10 @@ def test_requests_have_the_bytes_that_public_clients_send():
     assert daly.request(0x90).hex() == "a540900800000000000000007d"
     assert daly.request(0x94, fill=0xAA).hex() == "a5409408aaaaaaaaaaaaaaaad1"
     assert daly.request(0x95, host=daly.HOST_BLUETOOTH).hex() == "a58095080000000000000000c2"
-    assert daly.request(0xD9, discharge_fet=True).hex() == "a540d9080100000000000000c7"
-    assert daly.request(0xDA, charge_fet=False).hex() == "a540da080000000000000000c7"
+    assert daly.request(0xD9, {"discharge_fet": True}).hex() == "a540d9080100000000000000c7"
+    assert daly.request(0xDA, {"charge_fet": False}).hex() == "a540da080000000000000000c7"
     # 80.0 % is 800 = 0x0320 in d6 and d7; the sum is 0xA5 + 0x40 + 0x21 + 0x08 + 0x03 + 0x20 = 0x131.
-    assert daly.request(0x21, soc=0.8).hex() == "a5402108000000000000032031"
+    assert daly.request(0x21, {"soc": 0.8}).hex() == "a5402108000000000000032031"
     assert daly.request(0x00).hex() == "a54000080000000000000000ed"
 
 

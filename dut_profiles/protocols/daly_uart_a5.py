@@ -97,6 +97,11 @@ class Stream:
         self.skipped = 0
         self._waiting = bytearray()
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that may be the beginning of a frame."""
+        return len(self._waiting)
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take `data` in; return the frames that are complete now."""
         waiting, found = self._waiting, []
@@ -119,9 +124,11 @@ class Stream:
         return found
 
 
-def request(command: int, *, host: int = HOST_RS485, fill: int = 0, **values: float) -> bytes:
+def request(
+    command: int, values: Mapping[str, float] | None = None, *, host: int = HOST_RS485, fill: int = 0
+) -> bytes:
     """A request with `values` as in `REQUEST_FIELDS`; all other data is `fill` (clients use 0x00 or 0xAA)."""
-    data = daly_data.pack(REQUEST_FIELDS.get(command, ()), values, fill=fill)
+    data = daly_data.pack(REQUEST_FIELDS.get(command, ()), values or {}, fill=fill)
     return bytes(Frame(host, command, data))
 
 

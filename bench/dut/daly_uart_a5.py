@@ -1,0 +1,288 @@
+"""A DUT that speaks Daly A5: it answers when asked, so the host polls it in rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from bench.clock import Clock, Job
+from bench.dut.api import ANSWER_WITHIN_S, SILENT, STATES, LogEntry, Mode, Telemetry
+from bench.dut.columns import REPORTED
+from bench.dut.daly_line import DalyLine
+from bench.errors import FrameInvalid, NotReady, WireError
+from bench.record import Floats, Samples, Trace
+from dut_profiles.profile import Profile
+from dut_profiles.protocols import daly_data
+from dut_profiles.protocols import daly_uart_a5 as daly
+
+#: What the dialect can do: two switches, no state machine, no log, no limits, no insulation.
+_FEATURES: Final = frozenset({"mode", "bleed_flags", "cell_extremes"})
+
+#: Project's name of each alarm of the maker; level 1 only where the project has a warning of its own.
+#: What is not here keeps the maker's name.
+ALARM_NAMES: Final = {
+    "cell_overvoltage_1": "cell_overvoltage_warning",
+    "cell_overvoltage_2": "cell_overvoltage",
+    "cell_undervoltage_1": "cell_undervoltage_warning",
+    "cell_undervoltage_2": "cell_undervoltage",
+    "charge_overtemperature_2": "charge_overtemperature",
+    "charge_undertemperature_2": "charge_undertemperature",
+    "discharge_overtemperature_2": "discharge_overtemperature",
+    "discharge_undertemperature_2": "discharge_undertemperature",
+    "charge_overcurrent_2": "charge_overcurrent",
+    "discharge_overcurrent_1": "discharge_overcurrent_1",
+    "discharge_overcurrent_2": "discharge_overcurrent_2",
+    "cell_difference_1": "cell_imbalance",
+    "temperature_difference_1": "temperature_spread",
+    "charge_mos_stuck_closed": "contactor_weld",
+    "discharge_mos_stuck_closed": "contactor_weld",
+    "charge_mos_stuck_open": "contactor_feedback",
+    "discharge_mos_stuck_open": "contactor_feedback",
+    "afe_fault": "afe_fault",
+    "cell_wire_lost": "open_sense_wire",
+    "cell_sensor_fault": "thermistor_fault",
+    "eeprom_fault": "memory_fault",
+    "precharge_failed": "precharge_failed",
+    "current_module": "current_sensor",
+    "pack_voltage_module": "sum_of_cells",
+    "short_circuit": "short_circuit",
+}
+
+#: What to send for each mode, in this order: at no time between two of them is another mode asked for.
+_MODES: Final[dict[Mode, tuple[tuple[int, bool], ...]]] = {
+    "standby": ((daly_data.DISCHARGE_FET, False), (daly_data.CHARGE_FET, False)),
+    "drive": ((daly_data.CHARGE_FET, False), (daly_data.DISCHARGE_FET, True)),
+    "charge": ((daly_data.CHARGE_FET, True), (daly_data.DISCHARGE_FET, True)),
+}
+#: After the plant and the instruments' own jobs of the same instant.
+_ORDER: Final = 50
+_SILENT_ROUNDS: Final = 3
+
+#: Trace, unit, command, field: the plain numbers.
+_NUMBERS: Final = (
+    ("dut.pack_v", "V", daly_data.PACK, "pack_voltage_v"),
+    ("dut.current_a", "A", daly_data.PACK, "current_a"),
+    ("dut.soc", "1", daly_data.PACK, "soc"),
+    ("dut.remaining_ah", "Ah", daly_data.MOS, "remaining_ah"),
+    ("dut.life", "1", daly_data.MOS, "bms_life"),
+    ("dut.charge_fet", "1", daly_data.MOS, "charge_fet"),
+    ("dut.discharge_fet", "1", daly_data.MOS, "discharge_fet"),
+    ("dut.highest_cell_v", "V", daly_data.CELL_RANGE, "max_cell_voltage_v"),
+    ("dut.lowest_cell_v", "V", daly_data.CELL_RANGE, "min_cell_voltage_v"),
+)
+#: One round, most urgent first.
+_ROUND: Final = (
+    daly_data.PACK, daly_data.MOS, daly_data.FAILURES, daly_data.CELLS, daly_data.TEMPERATURES,
+    daly_data.BALANCING, daly_data.CELL_RANGE,
+)  # fmt: skip
+_ALARM_TRACES: Final = tuple(
+    dict.fromkeys(ALARM_NAMES.get(name, name) for name in daly_data.ALARMS if not name.startswith("reserved"))
+)
+
+
+def connect(profile: Profile, wire: Any, clock: Clock) -> DalyDut:
+    """The DUT on pyserial's port object `wire`."""
+    return DalyDut(profile, wire, clock)
+
+
+class DalyDut:
+    """A `Dut` that is polled."""
+
+    def __init__(self, profile: Profile, wire: Any, clock: Clock) -> None:
+        self.profile, self.features = profile, _FEATURES
+        self._clock = clock
+        #: Counts what was not answered.
+        self.line = DalyLine(wire, clock, baud=profile.communication.bitrate)
+        self._frames = {
+            daly_data.CELLS: -(-profile.pack.cells // daly_data.CELLS_PER_FRAME),
+            daly_data.TEMPERATURES: -(-profile.pack.sensors // daly_data.SENSORS_PER_FRAME),
+        }
+        self._controls: list[tuple[int, bool]] = []
+        self._job: Job | None = None
+        self._talking = False
+        self._heard_s, self._mos_s = -np.inf, -np.inf
+        self._values: dict[str, float] = {}
+        self._bits: frozenset[str] = frozenset()
+        cells, sensors = profile.pack.cells, profile.pack.sensors
+        rows = [(name, unit, 0) for name, unit, *_ in _NUMBERS] + [("dut.state", "1", 0)]
+        rows += [(f"dut.alarm.{name}", "1", 0) for name in _ALARM_TRACES]
+        rows += [
+            ("dut.cell_v", "V", cells),
+            ("dut.bleeds", "1", cells),
+            ("dut.temperature_degc", "degC", sensors),
+        ]
+        self._samples = {name: Samples(name, unit, REPORTED, channels=n) for name, unit, n in rows}
+
+    def __repr__(self) -> str:
+        return f"DalyDut({self.profile.identity.model}, {self.state()})"
+
+    def start(self) -> None:
+        """As `Dut.start`.
+
+        Raises
+        ------
+        NotReady
+            If the DUT counts other cells or sensors than the profile.
+        """
+        end_s = self._clock.now_s + ANSWER_WITHIN_S
+        while not (status := self._ask(daly_data.STATUS)):
+            if self._clock.now_s >= end_s:
+                raise WireError(
+                    f"dut ({self.profile.identity.model}, daly_uart_a5): expected an answer to 0x94 within "
+                    f"{ANSWER_WITHIN_S:g} s, found an address that nobody answers "
+                    f"at {self._clock.now_s:.3f} s. Is it awake, and is this its board number (1)?"
+                )
+        self._check(daly.values(status[0]))
+        for command in self._frames:
+            self._frames[command] = max(self.line.count(command), self._frames[command])
+        self._talking = True
+        if self._job is None:
+            period_s = self.profile.communication.period_s
+            self._job = self._clock.every(period_s, self._round, name="DUT host", order=_ORDER, first_s=0.0)
+
+    def stop(self) -> None:
+        """As `Dut.stop`; a DUT that is not asked says nothing."""
+        self._talking = False
+
+    def request(self, mode: Mode) -> None:
+        """As `Dut.request`: two switches, sent as soon as the line is free, until they are acknowledged."""
+        self._controls = list(_MODES[mode])
+        if self._talking:
+            self._clock.after(0.0, self._control, name="DUT mode", order=_ORDER)
+
+    def wait_for(self, state: str, timeout_s: float) -> bool:
+        """As `Dut.wait_for`."""
+        return self._clock.until(lambda: self.state() == state, timeout_s=timeout_s)
+
+    def reset_fault(self) -> None:
+        """Not offered: the dialect knows only a restart."""
+        raise self._lacks("reset")
+
+    def service_reset(self) -> None:
+        """Not offered."""
+        raise self._lacks("service_reset")
+
+    def read_log(self) -> list[LogEntry]:
+        """Not offered."""
+        raise self._lacks("log")
+
+    def state(self) -> str:
+        """As `Dut.state`, from the two switches: no other state can be told apart."""
+        if self._clock.now_s - self._mos_s > _SILENT_ROUNDS * self.profile.communication.period_s:
+            return SILENT
+        if self._values.get("dut.charge_fet"):
+            return "charge"
+        if self._values.get("dut.discharge_fet"):
+            return "drive"
+        return "fault" if any(not name.endswith("_1") for name in self._bits) else "standby"
+
+    def alarms(self) -> frozenset[str]:
+        """As `Dut.alarms`."""
+        return frozenset(ALARM_NAMES.get(name, name) for name in self._bits)
+
+    def telemetry(self) -> Telemetry:
+        """As `Dut.telemetry`."""
+        value = self._values.get
+        return Telemetry(
+            t_s=self._heard_s,
+            age_s=self._clock.now_s - self._heard_s,
+            cell_v=self._newest("dut.cell_v"),
+            bleeds=self._newest("dut.bleeds"),
+            temperature_degc=self._newest("dut.temperature_degc"),
+            pack_v=value("dut.pack_v", np.nan),
+            current_a=value("dut.current_a", np.nan),
+            soc=value("dut.soc", np.nan),
+            state=self.state(),
+            alarms=self.alarms(),
+        )
+
+    def traces(self) -> dict[str, Trace]:
+        """As `Dut.traces`."""
+        return {name: samples.trace() for name, samples in self._samples.items() if len(samples)}
+
+    def frames(self) -> list[tuple[float, int, bytes]]:
+        """None: this is a serial line."""
+        return []
+
+    def _round(self) -> None:
+        """Ask for everything once."""
+        if self.line.busy or not self._talking:
+            return
+        for command in _ROUND:
+            self._control()
+            if not self._talking:
+                return
+            frames = self._ask(command)
+            if frames:
+                self._take(command, frames)
+
+    def _control(self) -> None:
+        """Send the switch commands that wait; what is not acknowledged waits for the next opportunity."""
+        if self.line.busy or not self._talking:
+            return
+        while self._controls:
+            command, on = self._controls[0]
+            name = daly_data.FIELDS[command][0].name
+            frames = self._ask(command, {name: on})
+            if not frames or self._controls[:1] != [(command, on)]:
+                return
+            self._controls.pop(0)
+
+    def _take(self, command: int, frames: list[daly.Frame]) -> None:
+        """Keep what one reply says."""
+        data, now_s = [frame.data for frame in frames], self._clock.now_s
+        cells, sensors = self.profile.pack.cells, self.profile.pack.sensors
+        try:
+            match command:
+                case daly_data.CELLS:
+                    self._keep("dut.cell_v", daly_data.cell_voltages(data, cells=cells))
+                case daly_data.TEMPERATURES:
+                    self._keep("dut.temperature_degc", daly_data.temperatures(data, sensors=sensors))
+                case daly_data.BALANCING:
+                    bits = daly_data.set_bits(data[0])
+                    self._keep("dut.bleeds", [float(cell in bits) for cell in range(cells)])
+                case daly_data.FAILURES:
+                    self._bits = frozenset(daly_data.ALARMS[bit] for bit in daly_data.set_bits(data[0]))
+                    active = self.alarms()
+                    for name in _ALARM_TRACES:
+                        self._keep(f"dut.alarm.{name}", float(name in active))
+                case _:
+                    values = daly.values(frames[0])
+                    for name, _, of, field in _NUMBERS:
+                        if of == command:
+                            self._values[name] = float(values[field])
+                            self._keep(name, self._values[name])
+        except FrameInvalid:
+            self.line.unanswered += 1
+            return
+        self._heard_s = now_s
+        if command == daly_data.MOS:
+            self._mos_s = now_s
+            self._keep("dut.state", float(STATES.index(self.state())))
+
+    def _keep(self, name: str, value: float | Iterable[float]) -> None:
+        self._samples[name].append(self._clock.now_s, value)
+
+    def _newest(self, name: str) -> Floats:
+        samples = self._samples[name]
+        return samples.trace().last if len(samples) else np.full(samples.channels, np.nan)
+
+    def _ask(self, command: int, values: dict[str, float] | None = None) -> list[daly.Frame]:
+        return self.line.ask(command, frames=self._frames.get(command, 1), values=values)
+
+    def _check(self, status: dict[str, float | int | bool]) -> None:
+        pack = self.profile.pack
+        found = (status["cells"], status["temperature_sensors"])
+        if found != (pack.cells, pack.sensors):
+            raise NotReady(
+                f"dut ({self.profile.identity.model}): expected {pack.cells} cells, {pack.sensors} sensors, "
+                f"found {found[0]}, {found[1]} at {self._clock.now_s:.3f} s. Is it the DUT of this profile?"
+            )
+
+    def _lacks(self, feature: str) -> NotReady:
+        return NotReady(
+            f"dut ({self.profile.identity.model}): expected {feature!r} among the features of daly_uart_a5, "
+            f"found {', '.join(sorted(self.features))}."
+        )
