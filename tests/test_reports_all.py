@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,17 @@ def test_plots_leave_no_global_state(evidence: Evidence, tmp_path: Path) -> None
 
     assert dict(matplotlib.rcParams) == before
     assert "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
+
+
+def test_the_report_of_the_how_to_works(evidence: Evidence, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/how-to/add-report.md").read_text(encoding="utf-8")
+    code = page.split("```python\n")[1].split("```")[0]
+    module: dict[str, Any] = {"__name__": "reports.margins"}
+    exec(compile(code, "margins.py", "exec"), module)
+
+    lines = module["render"](evidence, tmp_path).read_text().splitlines()
+
+    assert lines[0] == "id,verdict,margin,unit"
+    assert lines[2].startswith("OV-10,fail,-1.2")
+    assert lines[2].endswith(",s")
+    assert len(lines) == 7

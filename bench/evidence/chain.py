@@ -27,7 +27,7 @@ class Seal:
     schema: str = SCHEMA
 
 
-def verify(folder: Path, *, head: str | None = None) -> Seal:
+def verify(folder: Path | str, *, head: str | None = None) -> Seal:
     """Check that evidence is complete, unaltered and sealed; return its seal.
 
     Parameters
@@ -111,7 +111,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
-def evidence_folder(folder: Path) -> Path:
+def evidence_folder(folder: Path | str) -> Path:
     """Return the `evidence/` folder of a run folder, or `folder` itself."""
     inner = Path(folder) / "evidence"
     return inner if inner.is_dir() else Path(folder)

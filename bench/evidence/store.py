@@ -186,7 +186,7 @@ class Evidence:
     scenarios: tuple[Scenario, ...]
 
 
-def load(folder: Path) -> Evidence:
+def load(folder: Path | str) -> Evidence:
     """Verify the evidence in a run folder (or its `evidence/` folder) and read it; traces stay on disk.
 
     Raises
