@@ -39,7 +39,7 @@ class Dmm6500Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sensitivity_v_per_a: float = 0.0025
+    sensitivity_v_per_a: float = 0.001
     range_v: Annotated[float, Field(gt=0, le=1000)] = 10.0
     rate_hz: Annotated[float, Field(ge=1000, le=1e6)] = 100_000.0
     latency_s: Annotated[float, Field(ge=0)] = 0.001

@@ -34,8 +34,8 @@ def test_arming_sets_window_buffer_and_trigger_model(bench: Rig):
         "ABOR",
         'READ:DIG? "defbuffer2", SEC, FRAC, READ',
         "DIG:VOLT:ATR:MODE WIND",
-        "DIG:VOLT:ATR:WIND:LEV:HIGH 2.5",  # 1000 A x 2.5 mV/A
-        "DIG:VOLT:ATR:WIND:LEV:LOW -2.5",
+        "DIG:VOLT:ATR:WIND:LEV:HIGH 1",  # 1000 A x 1 mV/A
+        "DIG:VOLT:ATR:WIND:LEV:LOW -1",
         "DIG:VOLT:ATR:WIND:DIR LEAV",
         'TRAC:POIN 5000, "defbuffer1"',  # 0.05 s x 100 kHz
         'TRIG:LOAD "Empty"',
@@ -99,7 +99,7 @@ def test_what_is_beyond_the_range_is_not_a_number():
     made.driver.prepare()
     made.driver.arm(level_a=1000.0, duration_s=0.05)
 
-    made.terminal.happen(t_s=0.1, peak_a=6000.0)  # 15 V on the 10 V range
+    made.terminal.happen(t_s=0.1, peak_a=15_000.0)  # 15 V on the 10 V range
     made.driver.captured()
 
     value = made.driver.traces()["capture_a"].value
