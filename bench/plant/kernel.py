@@ -1,0 +1,208 @@
+"""The kernel: one compiled call per plant step, however long the step and whatever happens in it.
+
+Inside, the circuit takes what it needs (a whole tick at rest, 20 µs in a short circuit), the cells follow
+in steps of at most SLOW_STEP_S, heat and resistances follow every SLOW_STEP_S.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from bench.plant.cells import advance_cells, refresh_resistances, terminal_voltages
+from bench.plant.circuit import NEVER_S, advance_circuit
+from bench.plant.heat import SLOW_STEP_S, advance_heat, heater_on
+from bench.plant.layout import (
+    ARMATURE,
+    BOARD_DEGC,
+    CAPTURE,
+    CELL_V,
+    CELLS_EMF_V,
+    CELLS_OHM,
+    CHARGE_C,
+    CHARGER_A,
+    CHARGER_V,
+    CONNECTED,
+    EMF,
+    F_CURRENT_SENSOR_OPEN,
+    F_FEEDBACK_CLOSED,
+    F_FEEDBACK_OPEN,
+    F_HVIL_OPEN,
+    F_SUPPLY_OPEN,
+    F_WELD,
+    FAN_RPM,
+    FEEDBACK,
+    K_STACK_OHM,
+    K_SUPPLY_V,
+    LINK_V,
+    LOAD_A,
+    MAIN_A,
+    OUT_BOARD_DEGC,
+    OUT_CAPTURE,
+    OUT_CHARGER_A,
+    OUT_CHARGER_V,
+    OUT_CURRENT_A,
+    OUT_FAN_RPM,
+    OUT_HEATER_ON,
+    OUT_HVIL,
+    OUT_LINK_V,
+    OUT_LOAD_A,
+    OUT_PACK_V,
+    OUT_REGEN_A,
+    OUT_REGEN_V,
+    OUT_SHUNT_A,
+    OUT_SHUNT_MEAN_A,
+    OUT_SUPPLY_V,
+    OUT_TRIP_S,
+    OUT_TRIPPED,
+    PYRO,
+    R0,
+    REGEN_A,
+    SENSE_A,
+    SLOW_S,
+    TICK_C,
+    TRIP_S,
+    TRIPPED,
+    WELDED,
+)
+from bench.plant.switches import operate_switches
+from bench.plant.wiring import advance_taps, thermistor_inputs
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@njit  # type: ignore[untyped-decorator]
+def sum_stack(cell: Floats, cell_flag: Bools, state: Floats) -> None:
+    """EMF and resistance that the circuit sees; a replaced cell is a source that holds its voltage."""
+    emf = ohm = 0.0
+    for k in range(cell.shape[1]):
+        if cell_flag[CONNECTED, k]:
+            emf += cell[CELL_V, k]
+        else:
+            emf += cell[EMF, k] - cell[R0, k] * cell[SENSE_A, k]
+            ohm += cell[R0, k]
+    state[CELLS_EMF_V] = emf
+    state[CELLS_OHM] = ohm
+
+
+@njit  # type: ignore[untyped-decorator]
+def stack_current(state: Floats) -> float:
+    """Through the shunt [A], positive when it charges."""
+    current: float = state[CHARGER_A] - state[MAIN_A]
+    return current
+
+
+@njit  # type: ignore[untyped-decorator]
+def publish(
+    dt_s: float,
+    now_a: float,
+    constant: Floats,
+    switch: Bools,
+    fault: Bools,
+    state: Floats,
+) -> None:
+    """What the port and the terminals show after the step."""
+    for k in range(5):
+        contact = switch[ARMATURE, k]
+        if k != PYRO:
+            contact = contact or switch[WELDED, k] or fault[F_WELD + k]
+        switch[FEEDBACK, k] = (contact and not fault[F_FEEDBACK_OPEN + k]) or fault[F_FEEDBACK_CLOSED + k]
+    sensed = 0.0 if fault[F_CURRENT_SENSOR_OPEN] else 1.0
+    state[OUT_BOARD_DEGC] = state[BOARD_DEGC]
+    state[OUT_SHUNT_A] = sensed * now_a
+    state[OUT_SHUNT_MEAN_A] = sensed * state[TICK_C] / dt_s if dt_s > 0.0 else 0.0
+    state[OUT_PACK_V] = state[CELLS_EMF_V] + (state[CELLS_OHM] + constant[K_STACK_OHM]) * now_a
+    state[OUT_LINK_V] = state[LINK_V]
+    state[OUT_CHARGER_V] = state[CHARGER_V]
+    state[OUT_HVIL] = 0.0 if fault[F_HVIL_OPEN] else 1.0
+    state[OUT_SUPPLY_V] = 0.0 if fault[F_SUPPLY_OPEN] else constant[K_SUPPLY_V]
+    state[OUT_FAN_RPM] = state[FAN_RPM]
+    state[OUT_TRIPPED] = state[TRIPPED]
+    state[OUT_TRIP_S] = state[TRIP_S]
+    state[OUT_CHARGER_A] = state[CHARGER_A]
+    state[OUT_REGEN_V] = state[LINK_V]
+    state[OUT_REGEN_A] = state[REGEN_A]
+    state[OUT_LOAD_A] = state[LOAD_A]
+    state[OUT_CURRENT_A] = now_a
+    state[OUT_HEATER_ON] = 1.0 if heater_on(fault, state) else 0.0
+    state[OUT_CAPTURE] = state[CAPTURE]
+
+
+def _fingerprint() -> str:
+    """Digest of the sources that are compiled into the kernel."""
+    digest = hashlib.sha256()
+    for name in ("layout", "exact", "cells", "switches", "triggers", "circuit", "heat", "wiring", "kernel"):
+        digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    return digest.hexdigest()
+
+
+def _compile(fingerprint: str) -> Callable[..., None]:
+    """Compile `advance`.
+
+    Numba keys its cache on this file and on what the function closes over, not on the modules it calls. The
+    fingerprint is closed over, so a change in any of them is compiled and not run from a stale cache.
+    """
+
+    @njit(cache=True)  # type: ignore[untyped-decorator]
+    def advance(
+        dt_s: float,
+        start_s: float,
+        constant: Floats,
+        ocv: Floats,
+        r0_table: Floats,
+        rc_table: Floats,
+        cell: Floats,
+        cell_flag: Bools,
+        tap: Floats,
+        sensor: Floats,
+        sensor_connected: Bools,
+        switch: Bools,
+        fault: Bools,
+        state: Floats,
+        capture: Floats,
+    ) -> None:
+        if len(fingerprint) == 0:
+            return
+        left = dt_s
+        state[TICK_C] = 0.0
+        while left > NEVER_S:
+            horizon = min(left, SLOW_STEP_S - state[SLOW_S])
+            sum_stack(cell, cell_flag, state)
+            taken, mean_a, square = advance_circuit(
+                state[CELLS_EMF_V],
+                state[CELLS_OHM],
+                horizon,
+                start_s + dt_s - left,
+                constant,
+                switch,
+                fault,
+                state,
+                capture,
+            )
+            operate_switches(constant, switch, fault, state)
+            advance_cells(taken, mean_a, square, cell, cell_flag, ocv, constant, state)
+            terminal_voltages(stack_current(state), cell)
+            advance_taps(taken, cell, cell_flag, tap, constant, fault, state)
+            state[TICK_C] += mean_a * taken
+            state[CHARGE_C] += mean_a * taken
+            left -= taken
+            state[SLOW_S] += taken
+            if state[SLOW_S] > SLOW_STEP_S - 1e-9:
+                advance_heat(state[SLOW_S], cell, sensor, constant, fault, state)
+                refresh_resistances(cell, r0_table, rc_table, state)
+                state[SLOW_S] = 0.0
+        sum_stack(cell, cell_flag, state)
+        thermistor_inputs(sensor, sensor_connected, cell.shape[1] + 1, constant, fault)
+        publish(dt_s, stack_current(state), constant, switch, fault, state)
+
+    compiled: Callable[..., None] = advance
+    return compiled
+
+
+advance = _compile(_fingerprint())

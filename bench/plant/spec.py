@@ -1,0 +1,137 @@
+"""What one pack is: plain numbers, each with a default, so that a plant needs nothing else to be made."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from bench.errors import InvalidInput
+
+MAX_CELLS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class PlantSpec:
+    """A pack and its surroundings. Defaults without another source are project defaults.
+
+    Parameters
+    ----------
+    cells, preset, capacity_ah
+        `cells` of one preset in series, scaled to `capacity_ah` (None: as the preset). Resistance scales
+        with the inverse, heat capacity and conductances with the capacity.
+    soc, soc_per_cell, hysteresis
+        State of charge of all, or of each cell; branch at the start, -1 discharge .. +1 charge.
+    temperature_degc, ambient_degc
+        Of the cells at the start, of the surroundings [°C].
+    capacity_spread, resistance_spread, soc_spread, temperature_spread_k, seed
+        Standard deviation over the cells: relative, relative, absolute, kelvin; drawn from `seed`.
+    capacity_fade, resistance_growth
+        Ageing, one number for all or one per cell: capacity times 1 - fade, resistance times 1 + growth.
+    sensor_cells
+        Cell that carries sensor j.
+    thermistor_r25_ohm, thermistor_beta_k, thermistor_pullup_ohm, thermistor_reference_v
+        NTC and its divider: voltage = reference * R / (R + pullup).
+    sensor_lag_s
+        Time constant of a sensor glued to its cell.
+    precharge_resistor_ohm, bus_capacitance_f, bus_leak_ohm, bus_inductance_h, short_ohm
+        The link bus; the inductance is that of the whole loop.
+    interconnect_ohm, shared_ohm, contact_ohm
+        Per joint between cells; shunt, pyro switch and bars; each contactor.
+    source_ohm, source_lag_s, load_knee_v
+        Charger and regen source: output resistance (cable), lag of the current limit; load: lowest working
+        voltage.
+    contactor_closing_s, contactor_opening_s, break_rating_a, pyro_opening_s
+        Times from coil to contact; current above which an opening contact welds; time from firing to
+        interruption.
+    bleed_current_a, nominal_cell_v
+        The bleed resistor carries the one at the other.
+    sense_wire_ohm, channel_ohm
+        Each sense wire with its filter resistor; output of a cell-emulator channel.
+    insulation_positive_ohm, insulation_negative_ohm
+        Rails to chassis, sound.
+    supply_v, fan_rpm, fan_lag_s, heater_w, board_k_per_w, board_lag_s
+        Auxiliary supply; fan at full speed; heater power into all cells; electronics board over the bleed
+        power.
+    """
+
+    cells: int = 24
+    preset: str = "lfp_280ah"
+    capacity_ah: float | None = None
+    soc: float = 0.5
+    soc_per_cell: tuple[float, ...] | None = None
+    hysteresis: float = 0.0
+    temperature_degc: float = 25.0
+    ambient_degc: float = 25.0
+    capacity_spread: float = 0.0
+    resistance_spread: float = 0.0
+    soc_spread: float = 0.0
+    temperature_spread_k: float = 0.0
+    seed: int = 0
+    capacity_fade: float | tuple[float, ...] = 0.0
+    resistance_growth: float | tuple[float, ...] = 0.0
+    sensor_cells: tuple[int, ...] = (0,)
+    thermistor_r25_ohm: float = 10e3
+    thermistor_beta_k: float = 3435.0
+    thermistor_pullup_ohm: float = 10e3
+    thermistor_reference_v: float = 5.0
+    sensor_lag_s: float = 3.0
+    precharge_resistor_ohm: float = 50.0
+    bus_capacitance_f: float = 2e-3
+    bus_leak_ohm: float = 20e3
+    bus_inductance_h: float = 2.5e-6
+    short_ohm: float = 5e-3
+    interconnect_ohm: float = 20e-6
+    shared_ohm: float = 0.36e-3
+    contact_ohm: float = 0.2e-3
+    source_ohm: float = 1e-3
+    source_lag_s: float = 1e-3
+    load_knee_v: float = 1.0
+    contactor_closing_s: float = 0.025
+    contactor_opening_s: float = 0.015
+    break_rating_a: float = 1500.0
+    pyro_opening_s: float = 50e-6
+    bleed_current_a: float = 0.2
+    nominal_cell_v: float = 3.4
+    sense_wire_ohm: float = 0.05
+    channel_ohm: float = 5e-3
+    insulation_positive_ohm: float = 5e6
+    insulation_negative_ohm: float = 5e6
+    supply_v: float = 24.0
+    fan_rpm: float = 3000.0
+    fan_lag_s: float = 0.5
+    heater_w: float = 400.0
+    board_k_per_w: float = 3.0
+    board_lag_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        _expect("cells", f"1 to {MAX_CELLS}", self.cells, 1 <= self.cells <= MAX_CELLS)
+        on_cells = all(0 <= cell < self.cells for cell in self.sensor_cells)
+        _expect("sensor_cells", f"indices below {self.cells}", self.sensor_cells, on_cells)
+        for name in ("soc_per_cell", "capacity_fade", "resistance_growth"):
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                _expect(name, f"{self.cells} values", f"{len(value)}", len(value) == self.cells)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float):
+                _expect(field.name, "a finite number", value, math.isfinite(value))
+                if field.name.endswith(("_ohm", "_h", "_f", "_lag_s", "_closing_s", "_opening_s", "_beta_k")):
+                    _expect(field.name, "a positive number", value, value > 0)
+        for name in ("bleed_current_a", "nominal_cell_v", "load_knee_v", "thermistor_reference_v", "fan_rpm"):
+            _expect(name, "a positive number", getattr(self, name), getattr(self, name) > 0)
+        _expect("capacity_ah", "positive", self.capacity_ah, self.capacity_ah is None or self.capacity_ah > 0)
+
+    @property
+    def sensors(self) -> int:
+        """Number of thermistors."""
+        return len(self.sensor_cells)
+
+    @property
+    def bleed_ohm(self) -> float:
+        """Bleed resistor of each cell [ohm]."""
+        return self.nominal_cell_v / self.bleed_current_a
+
+
+def _expect(name: str, expected: str, found: object, holds: bool) -> None:
+    if not holds:
+        raise InvalidInput(f"PlantSpec.{name}", expected=expected, found=repr(found))

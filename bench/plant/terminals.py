@@ -1,0 +1,141 @@
+"""Terminals: what instruments are wired to. Twins set and read these attributes, nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.plant.layout import CAPTURE, CAPTURE_LEVEL_A, CAPTURE_PERIOD_S, CAPTURE_T0_S
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+CAPTURE_LIMIT = 5_000_000  # samples: 40 MB
+
+
+class SourceTerminal:
+    """A CC/CV source at the charge port or at the link bus.
+
+    Set `enabled`, `voltage_v`, `current_a` (limit, not negative). Read `actual_voltage_v` at its terminals
+    and `actual_current_a` out of it; it never sinks. The limit follows its setting with a first-order lag.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self.voltage_v = 0.0
+        self.current_a = 0.0
+        self.actual_voltage_v = 0.0
+        self.actual_current_a = 0.0
+
+    def __repr__(self) -> str:
+        return f"SourceTerminal({self.actual_voltage_v:.2f} V, {self.actual_current_a:.2f} A)"
+
+
+class LoadTerminal:
+    """A constant-current load at the link bus.
+
+    Set `enabled`, `current_a` (not negative) and `slew_a_per_s` (inf: at once). Read `actual_voltage_v`,
+    `actual_current_a`. Below 1 V at the bus the current falls with the voltage.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self.current_a = 0.0
+        self.slew_a_per_s = math.inf
+        self.actual_voltage_v = 0.0
+        self.actual_current_a = 0.0
+
+    def __repr__(self) -> str:
+        return f"LoadTerminal({self.actual_voltage_v:.2f} V, {self.actual_current_a:.2f} A)"
+
+
+class CellTerminals:
+    """One channel for each cell; a connected channel replaces its cell. Arrays have shape (cells,).
+
+    Set `connected` and `voltage_v`. Read `actual_voltage_v` (0 where not connected) and `actual_current_a`
+    out of the channel: bleed and sense current, the pack current goes past it.
+    """
+
+    def __init__(
+        self, *, connected: Bools, voltage_v: Floats, actual_voltage_v: Floats, actual_current_a: Floats
+    ) -> None:
+        self.connected, self.voltage_v = connected, voltage_v
+        self.actual_voltage_v, self.actual_current_a = actual_voltage_v, actual_current_a
+
+
+class NtcTerminals:
+    """The thermistor inputs of the BMS. Arrays have shape (sensors,).
+
+    Set `connected` and `voltage_v`, driven onto the input in the place of the pack's own sensor; read
+    `actual_voltage_v` at the input.
+    """
+
+    def __init__(self, *, connected: Bools, voltage_v: Floats, actual_voltage_v: Floats) -> None:
+        self.connected, self.voltage_v, self.actual_voltage_v = connected, voltage_v, actual_voltage_v
+
+
+class FaultTerminal:
+    """Relays that put faults into wiring and power circuit; `names` lists them."""
+
+    def __init__(self, slots: dict[str, int], fault: Bools, changed: Callable[[], None]) -> None:
+        self.names = tuple(slots)
+        self._slots, self._fault, self._changed = slots, fault, changed
+
+    def set(self, name: str, active: bool) -> None:
+        """Put a fault in or take it out. Raises `KeyError` for a name that is not in `names`."""
+        self._fault[self._slots[name]] = active
+        self._changed()
+
+    def active(self, name: str) -> bool:
+        """Whether a fault is in. Raises `KeyError` for a name that is not in `names`."""
+        return bool(self._fault[self._slots[name]])
+
+
+class MeterTerminal:
+    """Measuring points for instruments, and a digitizer on the pack current.
+
+    Read `current_a` (pack current, positive when it charges), `pack_v`, `link_v`, `charger_v`, `fan_rpm`,
+    `heater_on` and `switch_closed` (5,), the true state of the main contacts.
+    """
+
+    def __init__(self, *, switch_closed: Bools, state: Floats) -> None:
+        self.switch_closed = switch_closed
+        self.current_a = self.pack_v = self.link_v = self.charger_v = self.fan_rpm = 0.0
+        self.heater_on = False
+        self.capture_ready = False
+        self.buffer = np.zeros(1)
+        self._state = state
+
+    def arm_capture(self, level_a: float, duration_s: float, rate_hz: float) -> None:
+        """Record `duration_s` [s] at `rate_hz` from the moment the current's magnitude reaches `level_a`.
+
+        Raises
+        ------
+        ValueError
+            If level, duration or rate is not positive, or more than CAPTURE_LIMIT samples are asked for.
+        """
+        if not (level_a >= 0 and duration_s > 0 and rate_hz > 0):
+            raise ValueError(f"capture of {duration_s} s at {rate_hz} Hz from {level_a} A: expected positive")
+        samples = max(1, round(duration_s * rate_hz))
+        if samples > CAPTURE_LIMIT:
+            raise ValueError(f"capture of {samples} samples: expected at most {CAPTURE_LIMIT}")
+        self.buffer = np.zeros(samples)
+        self.capture_ready = False
+        self._state[CAPTURE] = 1.0
+        self._state[CAPTURE_LEVEL_A] = level_a
+        self._state[CAPTURE_PERIOD_S] = 1.0 / rate_hz
+
+    def capture(self) -> tuple[float, Floats]:
+        """Plant time of the first sample [s], and the samples [A], shape (samples,).
+
+        Raises
+        ------
+        ValueError
+            If the capture is not complete.
+        """
+        if self._state[CAPTURE] != 3.0:
+            raise ValueError("no complete capture; arm_capture, then wait for capture_ready")
+        return float(self._state[CAPTURE_T0_S]), self.buffer.copy()
