@@ -29,6 +29,9 @@ POLICY = (
     "media-src data: blob:; worker-src data: blob:; frame-src data: blob:"
 )
 
+#: A page that holds every CAN log would be too much for a browser; larger files stay beside it [bytes].
+LARGEST_ATTACHMENT = 256 * 1024
+
 _SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>\s*", re.DOTALL | re.IGNORECASE)
 _REMOTE = re.compile(
     r"""\b(?:src|href|action|srcset)\s*=\s*["']?\s*((?:https?:)?//[^\s"'>]+)""", re.IGNORECASE
@@ -95,7 +98,7 @@ def make_page(results: Path, out: Path, *, title: str, allure: Path = ALLURE) ->
         }
         config.write_text(json.dumps(settings), encoding="utf-8")
         ran = subprocess.run(  # noqa: S603  (our own pinned tool, no shell, paths from the caller)
-            [allure, "generate", "--config", config, "--output", made, results.resolve()],
+            [allure, "generate", "--config", config, "--output", made, _slim(results, Path(scratch))],
             cwd=scratch,
             capture_output=True,
             text=True,
@@ -111,6 +114,22 @@ def make_page(results: Path, out: Path, *, title: str, allure: Path = ALLURE) ->
     index = out / "index.html"
     index.write_text(page, encoding="utf-8")
     return index
+
+
+def _slim(results: Path, scratch: Path) -> Path:
+    """A copy of `results` in which a note stands in the place of each large attachment."""
+    slim = scratch / "results"
+    shutil.copytree(results, slim)
+    for file in slim.glob("*-result.json"):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        for attachment in result.get("attachments", []):
+            path = slim / attachment["source"]
+            if path.is_file() and (size := path.stat().st_size) > LARGEST_ATTACHMENT:
+                note = f"{attachment['name']}: {size / 1e6:.1f} MB, in allure-results/{path.name}"
+                path.write_text(note, encoding="utf-8")
+                attachment |= {"name": f"{attachment['name']} (beside this page)", "type": "text/plain"}
+        file.write_text(json.dumps(result), encoding="utf-8")
+    return slim
 
 
 def _categories(file: Path) -> list[dict[str, object]]:

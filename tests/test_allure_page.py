@@ -99,6 +99,29 @@ def test_the_installed_allure_makes_a_page_that_passes(tmp_path):
 
 
 @pytest.mark.skipif(not ALLURE.exists(), reason="Allure is not installed (npm ci)")
+def test_a_large_attachment_stays_beside_the_page(tmp_path):
+    results = tmp_path / "allure-results"
+    results.mkdir()
+    result = json.loads(RESULT % "6f1a4d8e-0000-4000-8000-000000000001")
+    result["attachments"] = [
+        {"name": "CAN log", "source": "a-attachment.blf", "type": "application/octet-stream"},
+        {"name": "plot", "source": "b-attachment.svg", "type": "image/svg+xml"},
+    ]
+    (results / "a-result.json").write_text(json.dumps(result), encoding="utf-8")
+    (results / "a-attachment.blf").write_bytes(bytes(range(256)) * 10_000)
+    (results / "b-attachment.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
+
+    page = make_page(results, tmp_path / "page", title="run").read_text(encoding="utf-8")
+
+    note = base64.b64encode(b"CAN log: 2.6 MB, in allure-results/a-attachment.blf").decode()
+    plot = base64.b64encode(b"<svg xmlns='http://www.w3.org/2000/svg'/>").decode()
+    assert note in page
+    assert plot in page
+    assert base64.b64encode(bytes(range(256))).decode()[:100] not in page
+    assert (results / "a-attachment.blf").stat().st_size == 2_560_000
+
+
+@pytest.mark.skipif(not ALLURE.exists(), reason="Allure is not installed (npm ci)")
 def test_no_results_make_no_page(tmp_path):
     with pytest.raises(EvidenceInvalid, match="expected Allure result files, found none"):
         make_page(tmp_path, tmp_path / "page", title="run")
