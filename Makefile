@@ -34,7 +34,7 @@ unit: $(READY)  ## pytest tests/, import contracts among them
 	$(BIN)/pytest tests -q -n auto --dist worksteal
 
 allure: $(READY)  ## Allure page of the newest run, if Node.js is here
-	@if ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null || ! command -v npm >/dev/null; then \
+	@if ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || ! command -v npm >/dev/null; then \
 		echo "Allure page left out: it needs Node.js 20 or newer with npm. Install them, then: make allure"; \
 	else \
 		[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --loglevel=error || exit 1; \
