@@ -20,6 +20,7 @@ class Reply:
         All bytes of the answer, terminators included.
     delay_s
         Bench time [s] from the end of the request to the end of the answer: parsing, integration, line time.
+        Serial and Modbus wires know the line time themselves and add it.
     """
 
     data: bytes

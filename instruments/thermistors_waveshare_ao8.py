@@ -1,0 +1,232 @@
+"""Thermistors imitated by Waveshare Modbus RTU Analog Output 8CH (B) units: driver, and its exchanges.
+
+Each input of the DUT is driven with the voltage that its divider would have at the wanted temperature, 0 to
+10 V in steps of 1 mV. How an input is handed back to the pack's own sensor is told in
+`thermistors_waveshare_ao8_twin.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pymodbus.client.base import ModbusBaseSyncClient
+
+from bench.clock import Clock
+from bench.errors import InstrumentRefused, WireError
+from bench.record import Floats, Origin, Samples, Trace
+from bench.wires.modbus import raise_modbus_errors
+from instruments.exchange import Exchange
+from instruments.thermistors_waveshare_ao8_twin import (
+    CHANNELS,
+    VERSION_REGISTER,
+    WaveshareAo8Options,
+    WaveshareAo8Twin,
+)
+
+_WIKI = "waveshare.com/wiki/Modbus_RTU_Analog_Output_8CH, software test: the current output of the family"
+_NOTES = (
+    "a public driver's notes on waveshare.com/wiki/Modbus_RTU_Analog_Output_8CH_(B), development protocol"
+)
+
+
+def _noted(request: str, reply: str | None, note: str = "") -> Exchange:
+    return Exchange(
+        bytes.fromhex(request), bytes.fromhex(reply) if reply else None, _NOTES, "public driver", note
+    )
+
+
+#: Whole RTU frames.
+EXCHANGES = (
+    Exchange(bytes.fromhex("0106000003E88974"), bytes.fromhex("0106000003E88974"), _WIKI, "manual"),
+    _noted("010600011388D55C", "010600011388D55C", "5 V on channel 2"),
+    _noted("01100002000306" + 3 * "07D0" + "840E", None, "2 V on channels 3 to 5"),
+    _noted("01100000000810" + 8 * "03E8" + "3C05", "011000000008C1CF", "1 V on all channels"),
+    _noted("010300000008440C", "010310" + 8 * "03E8" + "C191", "after that"),
+    _noted("000340000001901B", "01030200017984", "the address, with one unit on the line"),
+    _noted("000380000001AC1B", "0103020064B9AF", "the version, 1.00, with one unit on the line"),
+)
+
+_KELVIN = 273.15
+_T25_K = 25.0 + _KELVIN
+
+
+def input_voltage_v(temperature_degc: Floats, options: WaveshareAo8Options) -> Floats:
+    """Voltage [V] at an input whose NTC has `temperature_degc` [°C]; any shape.
+
+    NTC to ground below a pull-up: V = Vref R / (R + Rp), R = R25 exp(B (1/T - 1/298.15 K)).
+    """
+    exponent = options.beta_k * (1.0 / (np.asarray(temperature_degc) + _KELVIN) - 1.0 / _T25_K)
+    ohm = options.r25_ohm * np.exp(exponent)
+    voltage: Floats = options.reference_v * ohm / (ohm + options.pullup_ohm)
+    return voltage
+
+
+def input_temperature_degc(voltage_v: Floats, options: WaveshareAo8Options) -> Floats:
+    """Temperature [°C] that an input at `voltage_v` [V] looks like; inverse of `input_voltage_v`."""
+    voltage = np.asarray(voltage_v, dtype=np.float64)
+    ohm = options.pullup_ohm * voltage / (options.reference_v - voltage)
+    temperature: Floats = 1.0 / (1.0 / _T25_K + np.log(ohm / options.r25_ohm) / options.beta_k) - _KELVIN
+    return temperature
+
+
+class WaveshareAo8:
+    """Waveshare analog output units as `roles.Thermistors`.
+
+    Parameters
+    ----------
+    wire
+        pymodbus client, RTU, 9600 8N1 from the factory.
+    clock
+        Bench time.
+    role
+        Role of the station file, in messages and as origin of the traces.
+    max_v
+        What the station allows on an input [V].
+    options
+        The `[roles.<name>.options]` table.
+    """
+
+    transport = "modbus"
+    twin = WaveshareAo8Twin
+    Options = WaveshareAo8Options
+    watchdog = "none: the outputs hold when the host falls silent, and drop out with the unit's supply"
+
+    def __init__(
+        self,
+        wire: ModbusBaseSyncClient,
+        *,
+        clock: Clock,
+        role: str,
+        max_v: float,
+        options: WaveshareAo8Options,
+    ) -> None:
+        self._wire, self._clock, self._role, self._options = wire, clock, role, options
+        self.sensors = options.sensors
+        self._max_v = min(max_v, options.reference_v)
+        self._samples = Samples(
+            "temperature_degc",
+            "degC",
+            Origin("measured", role),
+            channels=options.sensors,
+            uncertainty=_uncertainty_k(options),
+        )
+
+    def identity(self) -> str:
+        versions = [
+            f"address {unit} version {self._read(unit, VERSION_REGISTER, 1)[0] / 100:.2f}"
+            for unit in self._options.device_ids
+        ]
+        return f"Waveshare Modbus RTU Analog Output 8CH (B), {', '.join(versions)}"
+
+    def prepare(self) -> None:
+        """Hand all inputs back."""
+        self.off()
+
+    def set(self, *, temperature_degc: float | Sequence[float], sensor: int | None = None) -> None:
+        if sensor is not None:
+            if not 0 <= sensor < self.sensors:
+                raise self._refusal(f"sensor {sensor}", f"one of 0 to {self.sensors - 1}")
+            self._write(sensor, self._millivolts(np.array([temperature_degc], dtype=np.float64)))
+            return
+        wanted = np.atleast_1d(np.asarray(temperature_degc, dtype=np.float64))
+        if wanted.size not in (1, self.sensors):
+            raise self._refusal(f"{wanted.size} temperatures", f"{self.sensors}, one for each sensor")
+        self._write(0, self._millivolts(np.broadcast_to(wanted, self.sensors)))
+
+    def off(self) -> None:
+        self._write(0, [0] * self.sensors)
+
+    def is_off(self) -> bool:
+        """Whether the output registers of all inputs read 0 mV, so that the break-out relays are out."""
+        return not any(self._read_all())
+
+    def traces(self) -> dict[str, Trace]:
+        """`temperature_degc`: the output registers as read back, as temperatures.
+
+        A register is read when it was written, and holds until the next write: the trace repeats it every
+        `hold_s`. A step stands at the time at which the unit had acknowledged it.
+        """
+        if not len(self._samples):
+            return {}
+        trace = self._samples.trace()
+        held_s = np.arange(trace.t_s[0], self._clock.now_s, self._options.hold_s)
+        t_s = np.union1d(trace.t_s, held_s)
+        value = trace.value[np.searchsorted(trace.t_s, t_s, side="right") - 1]
+        return {trace.name: Trace(trace.name, trace.unit, t_s, value, trace.origin, trace.uncertainty)}
+
+    def _millivolts(self, temperature_degc: Floats) -> list[int]:
+        voltage_v = input_voltage_v(temperature_degc, self._options)
+        least_v = self._options.handover_mv / 1000
+        bad = ~((voltage_v >= least_v) & (voltage_v <= self._max_v))
+        if bad.any():
+            raise self._refusal(
+                f"{temperature_degc[bad][0]:g} °C ({voltage_v[bad][0]:.3f} V)",
+                f"an input voltage of {least_v:g} to {self._max_v:g} V",
+            )
+        return [round(volts * 1000) for volts in voltage_v]
+
+    def _write(self, first: int, millivolts: list[int]) -> None:
+        """Write outputs from sensor `first` on, read all back, and note them."""
+        position = 0
+        while position < len(millivolts):
+            unit, channel = divmod(first + position, CHANNELS)
+            part = millivolts[position : position + CHANNELS - channel]
+            device_id = self._options.device_ids[unit]
+            if len(part) == 1:
+                response = self._wire.write_register(channel, part[0], device_id=device_id)
+            else:
+                response = self._wire.write_registers(channel, part, device_id=device_id)
+            raise_modbus_errors(
+                response,
+                role=self._role,
+                request=f"set output {channel + 1} of {device_id}",
+                clock=self._clock,
+            )
+            position += len(part)
+        acknowledged_s = self._clock.now_s
+        found = self._read_all()
+        if found[first : first + len(millivolts)] != millivolts:
+            raise WireError(
+                f"{self._role}: expected outputs {millivolts} mV from sensor {first} on to read back, found "
+                f"{found[first : first + len(millivolts)]} at {self._clock.now_s:.3f} s."
+            )
+        self._note(acknowledged_s, found)
+
+    def _note(self, t_s: float, millivolts: list[int]) -> None:
+        volts = np.array(millivolts) / 1000
+        driven = volts * 1000 >= self._options.handover_mv
+        temperature_degc = np.full(self.sensors, np.nan)
+        # At or above the reference no NTC gives this voltage: as if the sensor were infinitely cold.
+        sensible = driven & (volts < self._options.reference_v)
+        temperature_degc[sensible] = input_temperature_degc(volts[sensible], self._options)
+        temperature_degc[driven & ~sensible] = -_KELVIN
+        self._samples.append(t_s, temperature_degc)
+
+    def _read_all(self) -> list[int]:
+        found: list[int] = []
+        for unit in self._options.device_ids:
+            count = min(CHANNELS, self.sensors - len(found))
+            if count > 0:
+                found += self._read(unit, 0, count)
+        return found
+
+    def _read(self, device_id: int, address: int, count: int) -> list[int]:
+        response = self._wire.read_holding_registers(address, count=count, device_id=device_id)
+        return raise_modbus_errors(
+            response, role=self._role, request=f"read register {address:#x} of {device_id}", clock=self._clock
+        )
+
+    def _refusal(self, asked: str, expected: str) -> InstrumentRefused:
+        return InstrumentRefused(
+            f"{self._role} refused {asked} at {self._clock.now_s:.3f} s: expected {expected}; "
+            "nothing was sent."
+        )
+
+
+def _uncertainty_k(options: WaveshareAo8Options) -> float:
+    """Expanded uncertainty (k = 2) [K] from 0 to 60 °C: output error and half a step, both rectangular."""
+    grid = np.linspace(0.0, 60.0, 61)
+    volt_per_kelvin = np.abs(np.gradient(input_voltage_v(grid, options), grid))
+    error_v = 2.0 * np.hypot(options.accuracy_v, 0.0005) / np.sqrt(3.0)
+    return float(error_v / volt_per_kelvin.min())
