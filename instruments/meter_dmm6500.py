@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyvisa.resources import MessageBasedResource
 
 from bench.clock import Clock
-from bench.errors import InstrumentRefused
+from bench.errors import InstrumentRefused, WireError
 from bench.record import Origin, Samples, Trace
 from instruments.accuracy import expanded_uncertainty
 from instruments.exchange import Exchange
@@ -199,12 +199,18 @@ class Dmm6500:
     def _read_one(self) -> tuple[int, float]:
         """Instrument time [ns] and current [A] of a fresh reading."""
         answer = self._dialogue.ask(f"READ:DIG? {_SINGLE}, SEC, FRAC, READ")
-        seconds, fraction, reading_v = answer.split(",")
+        seconds, fraction, reading_v = self._fields(answer, 3)
         return _nanoseconds(seconds, fraction), float(reading_v) / self._options.sensitivity_v_per_a
+
+    def _fields(self, answer: str, count: int) -> list[str]:
+        fields = answer.split(",")
+        if len(fields) != count:
+            raise WireError(f"{self._role}: expected {count} fields in a reading, found {answer[:80]!r}")
+        return fields
 
     def _fetch(self) -> Trace:
         count = int(self._dialogue.ask(f"TRAC:ACT? {_CAPTURE}"))
-        seconds, fraction = self._dialogue.ask(f"TRAC:DATA? 1, 1, {_CAPTURE}, SEC, FRAC").split(",")
+        seconds, fraction = self._fields(self._dialogue.ask(f"TRAC:DATA? 1, 1, {_CAPTURE}, SEC, FRAC"), 2)
         stamp_ns, bench_s = self._instant
         start_s = bench_s + (_nanoseconds(seconds, fraction) - stamp_ns) * 1e-9
         readings_v: list[float] = []
@@ -212,9 +218,7 @@ class Dmm6500:
             last = min(count, first + _CHUNK - 1)
             readings_v += self._dialogue.numbers(f"TRAC:DATA? {first}, {last}, {_CAPTURE}, READ")
         t_s: NDArray[np.float64] = start_s + np.arange(count) / self._options.rate_hz
-        volts = np.array(readings_v)
-        # 9.9E37 is what the instrument says beyond its range: not a current.
-        current_a = np.where(np.abs(volts) < 1e37, volts / self._options.sensitivity_v_per_a, np.nan)
+        current_a = np.array(readings_v) / self._options.sensitivity_v_per_a
         return Trace("capture_a", "A", t_s, current_a, Origin("measured", self._role), self._uncertainty)
 
 

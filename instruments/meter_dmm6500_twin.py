@@ -253,7 +253,10 @@ class Dmm6500Twin:
                 level_a, self._block = self._level_a(name), number
             else:
                 rate_hz = self._scpi.settings["rate_hz"]
-                self.terminal.arm_capture(level_a, count / rate_hz, rate_hz)
+                try:
+                    self.terminal.arm_capture(level_a, count / rate_hz, rate_hz)
+                except ValueError as error:  # more than the terminal can record
+                    raise ScpiError(-222) from error
                 self._pending, self._state = (name, count), "RUNNING"
                 self._started_s = self.clock.now_s
                 return

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 
 import pyvisa
 from pyvisa.resources import MessageBasedResource
 
 from bench.clock import Clock
 from bench.errors import InstrumentRefused, WireError
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+#: What instruments answer beyond their range: finite, and not a value.
+_OVERRANGE = 9.9e37
 
 #: More errors than that in one queue say that the queue does not empty.
 _MOST_ERRORS = 30
@@ -48,7 +55,7 @@ class Dialogue:
             return self._wire.query(query).strip()
 
     def numbers(self, query: str) -> list[float]:
-        """Send a query and return its answer as numbers; `;` and `,` separate them.
+        """Send a query and return its answer as numbers; `;` and `,` separate them, +-9.9E37 becomes nan.
 
         Raises
         ------
@@ -57,12 +64,13 @@ class Dialogue:
         """
         answer = self.ask(query)
         try:
-            return [float(part) for part in answer.replace(";", ",").split(",")]
+            values = [float(part) for part in answer.replace(";", ",").split(",")]
         except ValueError as error:
             raise WireError(
                 f'{self._role}: expected numbers as the answer to "{query}" at {self._clock.now_s:.3f} s, '
                 f"found {answer[:80]!r}"
             ) from error
+        return [value if abs(value) < _OVERRANGE else nan for value in values]
 
     def tell(self, command: str) -> None:
         """Send a command and make sure that the instrument took it.
@@ -81,10 +89,16 @@ class Dialogue:
 
         For `off`, which a clock job may call at any moment.
         """
-        if self.busy:
-            self._wire.write(command)
-        else:
+        if not self.busy:
             self.tell(command)
+            return
+        try:
+            self._wire.write(command)
+        except (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError) as error:
+            raise self._silence(command, error) from error
+
+    def _silence(self, message: str, error: Exception) -> WireError:
+        return WireError(f'{self._role}: no answer to "{message}" at {self._clock.now_s:.3f} s: {error}')
 
     def _raise_errors(self, command: str) -> None:
         if errors := self.errors():
@@ -114,7 +128,7 @@ class Dialogue:
         if isinstance(expected, str):
             agrees = answer == expected
         else:
-            agrees = abs(float(answer) - expected) <= tolerance
+            agrees = _NUMBER.fullmatch(answer) is not None and abs(float(answer) - expected) <= tolerance
         if not agrees:
             raise InstrumentRefused(
                 f"{self._role}: expected {expected} as the answer to {query!r} at {self._clock.now_s:.3f} s, "
@@ -136,9 +150,7 @@ class Dialogue:
             yield
         except (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError) as error:
             self._late = True
-            raise WireError(
-                f'{self._role}: no answer to "{message}" at {self._clock.now_s:.3f} s: {error}'
-            ) from error
+            raise self._silence(message, error) from error
         finally:
             self.busy = False
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from bench.errors import InstrumentRefused
-from instruments import roles
+from instruments import roles, supply_rp7900
+from instruments.supply_rp7900 import Rp7900, Rp7900Twin
 from tests.drivers import Found, drivers, rig_of
 from tests.rig import Rig
 
@@ -296,3 +297,20 @@ def test_the_same_seed_gives_the_same_bytes_at_the_same_times(found: Found):
 
     assert transcripts[0] == transcripts[1]
     assert transcripts[0]
+
+
+def test_the_kit_catches_a_twin_that_echoes_its_set_point():
+    class Echo(Rp7900Twin):
+        def measure_voltage(self) -> str:
+            return f"{self._scpi.settings['voltage_v']:+.8E}"
+
+        def measure_current(self) -> str:
+            return f"{self._scpi.settings['limit_a']:+.8E}"
+
+    class Believer(Rp7900):
+        twin = Echo
+
+    bench = prepared(Found("supply", Believer, supply_rp7900))
+
+    with pytest.raises(AssertionError):
+        KITS["supply"].obeys_physics(bench)

@@ -67,6 +67,7 @@ def open_visa(
         If the address is no VISA name, or a `twin://` address comes without a twin.
     """
     manager, name = _manager(address, clock, role, twin)
+    resource: MessageBasedResource | None = None
     try:
         resource = cast(
             MessageBasedResource,
@@ -80,6 +81,8 @@ def open_visa(
         if probe is not None:
             resource.query(probe)
     except (pyvisa.errors.InvalidSession, pyvisa.errors.VisaIOError, OSError, ValueError) as error:
+        if resource is not None:
+            resource.close()
         raise WireError(
             f"{role} ({address}) did not answer {probe!r} within {timeout_s:g} s at {clock.now_s:.3f} s: "
             f"{error}. Is it on, connected, and not held by another program?"
