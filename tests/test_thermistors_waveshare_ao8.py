@@ -37,7 +37,7 @@ def test_the_divider_by_hand():
     # 0 degC: R = 10 k exp(3435 (1/273.15 - 1/298.15)) = 10 k exp(1.05446) = 28.704 k; 5 V x 28.704 / 38.704
     assert float(input_voltage_v(25.0, OPTIONS)) == pytest.approx(2.5)
     assert float(input_voltage_v(0.0, OPTIONS)) == pytest.approx(3.70815, abs=1e-4)
-    # 60 degC: R = 10 k exp(3435 (1/333.15 - 1/298.15)) = 10 k exp(-1.21036) = 2.9809 k; 5 V x 2.9809 / 12.9809
+    # 60 degC: R = 10 k exp(3435 (1/333.15 - 1/298.15)) = 10 k exp(-1.21036) = 2.9809 k; 5 V x 0.22964
     assert float(input_voltage_v(60.0, OPTIONS)) == pytest.approx(1.14819, abs=1e-4)
 
 
