@@ -15,11 +15,12 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-# Without a new run (2 to 5) the newest results are old ones: no page is made of them.
+# Without a new run (2 to 5) the newest results are old ones: no page is made of them. The inner make is
+# spelled out, because `make -n` runs every line that has $(MAKE) in it.
 validate: $(READY)  ## run every scenario on the emulated rack and write the reports
 	@status=0; $(BIN)/bmsbench run --station $(STATION) --dut $(DUT) || status=$$?; \
 	case $$status in 2|3|4|5) exit $$status;; esac; \
-	$(MAKE) --no-print-directory allure || [ $$status != 0 ] || status=1; exit $$status
+	make --no-print-directory allure || [ $$status != 0 ] || status=1; exit $$status
 
 test: lint types unit  ## check the bench itself: lint, types, layers, unit tests
 
