@@ -19,6 +19,7 @@ import typst
 from bench.evidence import Clause, Evidence, Scenario, Trip
 from bench.verdict import DecisionRule, Judgement, Verdict
 from reports.drawing import unit_name
+from reports.numbers import decimals_for, decimals_of, expected, number, or_dash, printable
 from reports.plots import trip_svg
 from reports.rows import (
     Row,
@@ -46,7 +47,8 @@ RULES: dict[DecisionRule, str] = {
     ),
 }
 
-NEVER = "never"
+#: For the archive, and for readers who cannot see it.
+STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
 
 
 def render(evidence: Evidence, out: Path) -> Path:
@@ -55,10 +57,12 @@ def render(evidence: Evidence, out: Path) -> Path:
     path = out / "certificate.pdf"
     template = resources.files("reports").joinpath("certificate.typ").read_bytes()
     compiler = typst.Compiler(template, ignore_system_fonts=True)
-    text = json.dumps(certificate_data(evidence), ensure_ascii=False, allow_nan=False)
-    # The time stamp inside the PDF is that of the run: a clock here would make each rendering another one.
+    text = json.dumps(printable(certificate_data(evidence)), ensure_ascii=False, allow_nan=False)
+    # The date inside the PDF is that of the run: a clock here would make each rendering another one.
     started = datetime.fromisoformat(evidence.run.started_utc).astimezone(UTC)
-    pdf = compiler.compile(format="pdf", sys_inputs={"data": text}, timestamp=started)
+    pdf = compiler.compile(
+        format="pdf", sys_inputs={"data": text}, timestamp=started, pdf_standards=STANDARDS
+    )
     assert isinstance(pdf, bytes)
     path.write_bytes(pdf)
     return path
@@ -89,54 +93,17 @@ def certificate_data(evidence: Evidence) -> dict[str, object]:
     }
 
 
-def number(value: float, decimals: int) -> str:
-    """`value` with a true minus sign; "never" for nan, which stands for what did not happen."""
-    if math.isnan(value):
-        return NEVER
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{decimals}f}".replace("-", "−")
-
-
-def _or_dash(value: float, decimals: int) -> str:
-    """`value`, or a dash for nan where that means "not known" rather than "never"."""
-    return "–" if math.isnan(value) else number(value, decimals)
-
-
-def decimals_for(uncertainty: float, *values: float) -> int:
-    """Decimals to print: down to the second digit of the uncertainty, else three digits."""
-    if uncertainty > 0 and math.isfinite(uncertainty):
-        return min(6, max(0, 1 - math.floor(math.log10(uncertainty))))
-    sizes = [abs(value) for value in values if math.isfinite(value) and value != 0]
-    return min(6, max(0, 2 - math.floor(math.log10(min(sizes))))) if sizes else 0
-
-
-def _expected(judgement: Judgement, decimals: int) -> str:
-    low, high = judgement.earliest, judgement.latest
-    if math.isnan(high):
-        return "not called for"
-    if math.isinf(low):
-        return f"≤ {number(high, decimals)}"
-    if math.isinf(high):
-        return f"≥ {number(low, decimals)}"
-    return number(low, decimals) if low == high else f"{number(low, decimals)} to {number(high, decimals)}"
-
-
-def _decimals(judgement: Judgement) -> int:
-    return decimals_for(judgement.uncertainty, judgement.earliest, judgement.latest)
-
-
 def _row(row: Row) -> dict[str, object]:
     judgement = row.judgement
     cells = dict.fromkeys(("what", "expected", "measured", "reported", "margin", "unit", "uncertainty"), "–")
     if judgement:
-        decimals = _decimals(judgement)
+        decimals = decimals_of(judgement)
         cells = {
             "what": judgement.what,
-            "expected": _expected(judgement, decimals),
+            "expected": expected(judgement, decimals),
             "measured": number(judgement.measured, decimals),
-            "reported": _or_dash(row.reported, decimals),
-            "margin": _or_dash(judgement.margin, decimals),
+            "reported": or_dash(row.reported, decimals),
+            "margin": or_dash(judgement.margin, decimals),
             "unit": unit_name(judgement.unit),
             "uncertainty": number(judgement.uncertainty, decimals) if judgement.uncertainty else "–",
         }
@@ -195,12 +162,12 @@ def _trip(scenario: Scenario, trip: Trip, picture: str) -> dict[str, object]:
             [
                 f"{measured.name} {moment} [{unit_name(measured.unit)}]",
                 f"limit {number(trip.limit, decimals)}{tolerance}",
-                _or_dash(value_at(measured, at_s), decimals),
-                _or_dash(said, decimals),
+                or_dash(value_at(measured, at_s), decimals),
+                or_dash(said, decimals),
             ],
             [
                 f"{trip.what} [s]",
-                _expected(window, window_decimals),
+                expected(window, window_decimals),
                 number(trip.response_s, window_decimals),
                 number(said_s, window_decimals) if "dut." + trip.path in scenario.traces else "–",
             ],

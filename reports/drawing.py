@@ -24,9 +24,14 @@ REPORTED_LINE: dict[str, Any] = {
     "color": REPORTED_COLOUR, "linewidth": 3, "alpha": 0.55, "drawstyle": "steps-post",
 }  # fmt: skip
 
-#: Settings of matplotlib for every figure. Glyphs become outlines, so no viewer needs the font.
+#: Settings of matplotlib for every figure. Glyphs become outlines, so no viewer needs the font; a dollar
+#: sign in a message is no formula.
 STYLE: dict[Any, Any] = {
-    "font.size": 8.5, "axes.titlesize": 9.5, "legend.fontsize": 7.5, "svg.fonttype": "path",
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "legend.fontsize": 7.5,
+    "svg.fonttype": "path",
+    "text.parse_math": False,
 }  # fmt: skip
 
 #: Samples drawn per line; the extremes of each stretch are kept, so no peak is lost from the picture.

@@ -15,8 +15,9 @@ from bench.evidence import Evidence, EvidenceWriter, RunInfo, ScenarioResult, Tr
 from bench.record import Origin, Trace
 from bench.verdict import Verdict
 from reports import certificate, plots
-from reports.certificate import certificate_data, decimals_for, number
+from reports.certificate import certificate_data
 from reports.drawing import thinned
+from reports.numbers import decimals_for, number
 from tests import sample_evidence as sample
 
 
@@ -142,6 +143,15 @@ def test_markup_in_a_message_is_text(tmp_path: Path) -> None:
     assert '#panic("x") $a_b$ *bold*' in found
 
 
+def test_characters_without_a_glyph_are_printed_as_codes(tmp_path: Path) -> None:
+    everything = "".join(map(chr, [*range(0x500), *range(0x2000, 0x2300), 0x6F22, 0x1F50B, 0xFFFD, 0xE000]))
+    result = replace(sample.error_result(), message=everything, findings=("漢\x1b",))
+
+    found = _text(certificate.render(_of(tmp_path, result), tmp_path))
+
+    assert "\\u6f22\\x1b" in found
+
+
 def test_passing_repeats_are_drawn_once_and_failing_ones_all(tmp_path: Path) -> None:
     passing = [sample.overvoltage_result(opened_s=t) for t in (7.0, 7.6, 6.9)]
     failing = [sample.overvoltage_result(opened_s=t, scenario="OV-01") for t in (8.0, math.nan)]
@@ -161,6 +171,13 @@ def test_a_trip_that_names_no_channel_shows_the_one_that_moved(tmp_path: Path) -
     assert drawn["lines"][0][0] == "cell_v[7] at the response [V]"
 
 
+def test_a_trip_with_a_dollar_and_a_tag_in_its_name_is_drawn(tmp_path: Path) -> None:
+    result = sample.overvoltage_result(opened_s=7.3)
+    named = replace(result, trips=(replace(result.trips[0], what="opens -- $x_ <b> \x07 at 5 $"),))
+
+    assert certificate.render(_of(tmp_path, named), tmp_path).stat().st_size
+
+
 def test_empty_traces_and_gaps_are_drawn_as_such(tmp_path: Path) -> None:
     origin = Origin("measured", "thermistors")
     t_s = np.arange(0.0, 12.0, 0.001)
@@ -178,6 +195,7 @@ def test_empty_traces_and_gaps_are_drawn_as_such(tmp_path: Path) -> None:
 
 def test_numbers_have_the_digits_of_their_uncertainty() -> None:
     assert number(-1.22, 3) == "−1.220"
+    assert number(-0.0004, 3) == "0.000"
     assert number(math.nan, 3) == "never"
     assert decimals_for(0.02) == 3
     assert decimals_for(0.0011) == 4
