@@ -48,7 +48,7 @@ EXCHANGES = (
 _CR, _PROMPT, _NEW_LINE = b"\r", b">", b"\n\r"
 
 
-class Numato:
+class NumatoRelays:
     """A Numato relay module as a `roles.FaultBox`.
 
     A fault is in when the relay has been read back on and its contact had time to move; faults that exclude

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.clock import Clock
 from bench.errors import FrameInvalid, InstrumentRefused, StationInvalid, WireError
 from bench.wires.twin import Reply
-from instruments.faultbox_numato import EXCHANGES, Numato
+from instruments.faultbox_numato import EXCHANGES, NumatoRelays
 from instruments.faultbox_numato_twin import NumatoTwin
 from tests.fake_terminals import FakeFaults
 from tests.rig import Rig, rig
@@ -19,7 +19,7 @@ RIVALS = [["open_sense_wire_0", "open_sense_wire_1"]]
 
 
 def module(**options: object) -> Rig:
-    return rig(Numato, FakeFaults(), **{"relays": RELAYS, "exclusive": RIVALS, **options})
+    return rig(NumatoRelays, FakeFaults(), **{"relays": RELAYS, "exclusive": RIVALS, **options})
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda e: e.request.decode().strip())
@@ -78,7 +78,7 @@ def test_a_fault_goes_in_and_out_and_is_traced():
 def test_a_contact_takes_its_time():
     clock = Clock()
     terminal = FakeFaults()
-    twin = NumatoTwin(terminal, clock=clock, options=Numato.Options(relays=RELAYS, travel_s=0.01))
+    twin = NumatoTwin(terminal, clock=clock, options=NumatoRelays.Options(relays=RELAYS, travel_s=0.01))
 
     twin.handle(b"relay on 5\r")
     clock.sleep(0.009)
@@ -94,7 +94,7 @@ def test_a_contact_takes_its_time():
 def test_a_pulse_shorter_than_the_travel_moves_nothing():
     clock = Clock()
     terminal = FakeFaults()
-    twin = NumatoTwin(terminal, clock=clock, options=Numato.Options(relays=RELAYS))
+    twin = NumatoTwin(terminal, clock=clock, options=NumatoRelays.Options(relays=RELAYS))
 
     twin.handle(b"relay on 5\rrelay off 5\r")
     clock.sleep(0.1)
@@ -119,7 +119,7 @@ def test_a_rival_is_refused_until_the_first_is_out():
 def test_the_wiring_breaks_before_it_makes_whatever_is_sent():
     clock = Clock()
     terminal = FakeFaults()
-    twin = NumatoTwin(terminal, clock=clock, options=Numato.Options(relays=RELAYS, exclusive=RIVALS))
+    twin = NumatoTwin(terminal, clock=clock, options=NumatoRelays.Options(relays=RELAYS, exclusive=RIVALS))
     together = []
     clock.every(0.001, lambda: together.append(len(terminal.inserted)), name="watch")
 
@@ -198,7 +198,7 @@ def test_a_relay_that_does_not_follow_is_told():
 @given(st.binary(max_size=60))
 def test_no_bytes_break_the_module(data: bytes):
     clock = Clock()
-    twin = NumatoTwin(FakeFaults(), clock=clock, options=Numato.Options(relays=RELAYS))
+    twin = NumatoTwin(FakeFaults(), clock=clock, options=NumatoRelays.Options(relays=RELAYS))
 
     twin.handle(data)
     twin.handle(b"relay " + data + b"\r")
@@ -207,10 +207,10 @@ def test_no_bytes_break_the_module(data: bytes):
 
 def test_impossible_wiring_is_told():
     with pytest.raises(ValueError, match="of its own"):
-        Numato.Options(relays={"a": 1, "b": 1})
+        NumatoRelays.Options(relays={"a": 1, "b": 1})
     with pytest.raises(ValueError, match="relay of 0 to 7"):
-        Numato.Options(relays={"a": 8}, channels=8)
+        NumatoRelays.Options(relays={"a": 8}, channels=8)
     with pytest.raises(ValueError, match="found \\['c'\\]"):
-        Numato.Options(relays={"a": 1}, exclusive=[["a", "c"]])
+        NumatoRelays.Options(relays={"a": 1}, exclusive=[["a", "c"]])
     with pytest.raises(StationInvalid, match="weld_charge"):
         module(relays={"weld_charge": 1}, exclusive=[])
