@@ -49,7 +49,7 @@ EXCHANGES = (
     Exchange(b"OUTP:PROT:WDOG ON", None, f"{_GUIDE}, p. 226", "manual"),
     Exchange(b"OUTP:PROT:WDOG?", b"1", f"{_GUIDE}, p. 226", "manual"),
     Exchange(b"OUTP:PROT:WDOG OFF", None, f"{_GUIDE}, p. 226", "manual"),
-    Exchange(b"OUTP:PROT:CLE", None, f"{_GUIDE}, p. 225 to 226", "manual"),
+    Exchange(b"OUTP:PROT:CLE", None, f"{_GUIDE}, p. 226", "manual", "its notes"),
     Exchange(b"OUTP:STAT 0", None, _PED, "public driver"),
     Exchange(b"OUTP:STAT?", b"0", _PED, "public driver"),
     Exchange(b"OUTP:STAT 1", None, _PED, "public driver"),

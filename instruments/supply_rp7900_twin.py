@@ -1,6 +1,6 @@
 """Twin of the Keysight RP7900: parses SCPI, drives a source terminal, trips and latches like the real one.
 
-Protections and status bits as in the operating and service guide, p. 128, 225 to 226, 238 and 241 to 242. Not
+Protections and status bits as in the operating and service guide, p. 128, 226, 238 and 241 to 242. Not
 in any document seen, hence project defaults: ratings, accuracy, range of over-voltage protection (120 %),
 threshold of over-power (105 %), and that the watchdog runs only while the output is on.
 """
@@ -166,10 +166,10 @@ class Rp7900Twin:
         return bool(self._scpi.settings["output"]) and not any(self._latched)
 
     def tick(self) -> None:
-        """Look at the terminals: protections, watchdog, slew, status."""
+        """Look at the terminals while the output is on: protections, watchdog, slew, status."""
         if self.output_on:
             self._protect()
-        self._apply()
+            self._apply()
 
     def _protect(self) -> None:
         settings, terminal = self._scpi.settings, self.terminal
