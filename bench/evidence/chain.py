@@ -75,6 +75,7 @@ def read_chain(root: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise EvidenceInvalid(str(path), expected="evidence with a chain", found="no such file")
     entries: list[dict[str, Any]] = []
+    files: set[str] = set()
     previous = GENESIS
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
@@ -90,9 +91,10 @@ def read_chain(root: Path) -> list[dict[str, Any]]:
                 expected=f"an unbroken chain with {key} {expected[key]}",
                 found=str(found.get(key)),
             )
-        if ".." in Path(file).parts or Path(file).is_absolute() or any(e["file"] == file for e in entries):
+        if ".." in Path(file).parts or Path(file).is_absolute() or file in files:
             raise EvidenceInvalid(f"{path}, line {number}", expected="a new file below it", found=file)
         entries.append(found)
+        files.add(file)
         previous = found["hash"]
     return entries
 
