@@ -1,0 +1,17 @@
+"""The catalogue of defects that the emulated BMS can be given: each one mutation of the sound firmware.
+
+Ids are those of the project's defect list; `_small` is near what a bench can resolve, `_gross` is not.
+Everything is done through the names of docs/how-to/add-defect.md, as a defect of a user's own would be.
+"""
+
+from __future__ import annotations
+
+from bench.emulated_bms import defects_of_function as function
+from bench.emulated_bms import defects_of_sensing as sensing
+from bench.emulated_bms.defect import Defect, SeededDefect, load_defects_from
+
+__all__ = ["CATALOGUE", "Defect", "SeededDefect", "load_defects_from"]
+
+CATALOGUE: dict[str, SeededDefect] = {
+    defect.name: defect for defect in sorted((*sensing.DEFECTS, *function.DEFECTS), key=lambda d: d.name)
+}
