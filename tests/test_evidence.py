@@ -152,6 +152,12 @@ def _relink(folder: Path) -> None:
     (folder / "chain.jsonl").write_text("\n".join(lines[:2] + lines[3:]) + "\n")
 
 
+def _add_key(folder: Path) -> None:
+    lines = (folder / "chain.jsonl").read_text().splitlines()
+    lines[0] = lines[0].replace("{", '{"note": 1, ', 1)
+    (folder / "chain.jsonl").write_text("\n".join(lines) + "\n")
+
+
 @pytest.mark.parametrize(
     ("tamper", "where", "expected", "found"),
     [
@@ -169,8 +175,20 @@ def _relink(folder: Path) -> None:
         (lambda f: (f / "seal.json").write_text("?"), "seal.json", "JSON", ""),
         (lambda f: (f / "chain.jsonl").write_text("?\n"), "line 1", "an entry", "?"),
         (_relink, "line 3", "an unbroken chain", ""),
+        (_add_key, "line 1", "an unbroken chain", "keys note"),
     ],
-    ids=["altered", "missing", "extra", "unsealed", "no chain", "bad seal", "no json", "no entry", "cut out"],
+    ids=[
+        "altered",
+        "missing",
+        "extra",
+        "unsealed",
+        "no chain",
+        "bad seal",
+        "no json",
+        "no entry",
+        "cut out",
+        "a key too many",
+    ],
 )
 def test_an_alteration_is_named(
     tmp_path: Path, tamper: Callable[[Path], object], where: str, expected: str, found: str

@@ -85,11 +85,11 @@ def read_chain(root: Path) -> list[dict[str, Any]]:
             raise EvidenceInvalid(f"{path}, line {number}", expected="an entry", found=line[:80]) from error
         expected = chain_entry(number, file, sha256, previous)
         if found != expected:
-            key = next(key for key in expected if found.get(key) != expected[key])
+            key = next((key for key in expected if found.get(key) != expected[key]), "seq")
             raise EvidenceInvalid(
                 f"{path}, line {number} ({file})",
                 expected=f"an unbroken chain with {key} {expected[key]}",
-                found=str(found.get(key)),
+                found=str(found.get(key)) if found.keys() == expected.keys() else f"keys {', '.join(found)}",
             )
         if ".." in Path(file).parts or Path(file).is_absolute() or file in files:
             raise EvidenceInvalid(f"{path}, line {number}", expected="a new file below it", found=file)
