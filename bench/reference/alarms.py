@@ -103,16 +103,17 @@ def _off_in_spite(
 
 def _without_cause(observed: Observed, trace: Trace, alarm: str) -> list[Finding]:
     """Judge an alarm that no limit stands behind."""
-    allowed = union(causes(observed, alarm), settling(observed))
     lag_s = _lag_s(observed, trace) + 1.0
+    found: list[Finding] = []
     first, _ = runs(trace.value >= 0.5)
-    start = trace.t_s[first]
-    # It may stay on as long as it likes once it had cause: the profile declares no release.
-    caused = touches(grown(allowed, 0.0, lag_s), start, start) | touches(allowed, start - lag_s, start)
-    found = [
-        Finding(float(t), "spurious", alarm, f"{alarm} not reported", f"reported at {t:.3f} s")
-        for t in start[~caused]
-    ]
+    if len(first):
+        start = trace.t_s[first]
+        allowed = union(causes(observed, alarm), settling(observed))
+        # It may stay on as long as it likes once it had cause: the profile declares no release.
+        found += [
+            Finding(float(t), "spurious", alarm, f"{alarm} not reported", f"reported at {t:.3f} s")
+            for t in start[~touches(allowed, start - lag_s, start)]
+        ]
     if alarm == "sum_of_cells":
         certain = certain_sum_of_cells(observed)
         found += _off_in_spite(observed, trace, certain, lag_s, alarm, alarm)

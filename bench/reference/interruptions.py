@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.record import Floats, Trace
-from bench.reference.cases import Case, is_hardware
+from bench.reference.cases import Case, is_hardware, reach_s
 from bench.reference.findings import Finding
 from bench.reference.intervals import touches, union
 from bench.reference.limits import obligations, signal_of
@@ -71,7 +71,9 @@ def _under_load(
         )
         if not load_a > shed_a + slack_a or touches(other, np.array([before]), np.array([after]))[0]:
             continue
-        first_s = min((_begun(case.trips, after) for case in cases), default=-np.inf)
+        first_s = min(
+            (_begun(case.trips, before - reach_s(observed, case), after) for case in cases), default=-np.inf
+        )
         due_s = first_s + switches.zero_current_wait_s
         if after < due_s:
             found.append(
@@ -86,10 +88,12 @@ def _under_load(
     return found
 
 
-def _begun(intervals: Floats, t_s: float) -> float:
-    """Start [s] of the newest of `intervals` that began by `t_s` [s]; inf if none did."""
-    index = int(np.searchsorted(intervals[:, 0], t_s, side="right")) - 1
-    return float(intervals[index, 0]) if index >= 0 else np.inf
+def _begun(intervals: Floats, start_s: float, end_s: float) -> float:
+    """Start [s] of the first of `intervals` that meets [start_s, end_s]; inf if none does."""
+    index = int(np.searchsorted(intervals[:, 1], start_s, side="left"))
+    if index == len(intervals) or intervals[index, 0] > end_s:
+        return np.inf
+    return float(intervals[index, 0])
 
 
 def _hardware_too_slow(observed: Observed, cases: list[Case]) -> list[Finding]:

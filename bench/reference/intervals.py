@@ -90,8 +90,8 @@ def sliding(t_s: Floats, value: Floats, start_s: Floats, end_s: Floats) -> tuple
     """Least and greatest value that a sampled signal may have had in each [start_s, end_s].
 
     The signal is taken to stay between two neighbouring samples, so the last sample before and the first
-    after the interval count too. nan if any of the samples is nan, or if the interval reaches outside `t_s`
-    by more than one sample.
+    after the interval count too. nan if any of these samples is nan, or if the interval lies before the first
+    sample; of an interval that lies partly outside, the part inside counts.
 
     Parameters
     ----------

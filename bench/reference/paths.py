@@ -169,7 +169,7 @@ def _modes(observed: Observed, path: str, trace: Trace) -> list[Finding]:
     """A path must be open `MODE_S` after standby was asked for, until another mode is asked for."""
     story = observed.story
     found = []
-    ends = [t_s for t_s, _ in story.modes[1:]] + [observed.end_s]
+    ends = [*(t_s for t_s, _ in story.modes), observed.end_s][1:]
     for (t_s, mode), end_s in zip(story.modes, ends, strict=True):
         due_s = t_s + MODE_S
         part = trace.between(due_s, end_s)

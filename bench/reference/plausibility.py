@@ -67,7 +67,7 @@ def opening_reasons(observed: Observed) -> Floats:
     parts = [nothing()]
     for alarm in OPENING:
         trace = observed.traces.get(f"dut.alarm.{alarm}")
-        if trace is None:
+        if trace is None or not np.any(trace.value >= 0.5):
             continue
         first, last = runs(trace.value >= 0.5)
         reported = np.column_stack((trace.t_s[first] - _BEFORE_REPORT_S, trace.t_s[last]))

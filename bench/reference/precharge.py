@@ -148,7 +148,7 @@ def _refusals(observed: Observed, plus: Trace, precharge: Trace) -> list[Finding
     story = observed.story
     alarms = [t for name, t in observed.traces.items() if name.startswith("dut.alarm.")]
     found = []
-    ends = [t_s for t_s, _ in story.modes[1:]] + [observed.end_s]
+    ends = [*(t_s for t_s, _ in story.modes), observed.end_s][1:]
     for (t_s, mode), end_s in zip(story.modes, ends, strict=True):
         due_s = t_s + MODE_S
         if mode != "drive" or end_s < due_s or plus.t_s[-1] < due_s:

@@ -119,8 +119,10 @@ def _compare(observed: Observed, accuracy: Accuracy, measured: Trace, reported: 
         np.maximum(accuracy.tolerance(profile, low), accuracy.tolerance(profile, high)) + measured.uncertainty
     )
     excused = inside(union(observed.story.blind(accuracy.quantity), settling(observed)), reported.t_s)
-    after_end = reported.t_s - age_s > measured.t_s[-1]
-    judged = ~(excused | after_end)
+    # A DUT may have looked before the bench did, or after it stopped.
+    period_s = measured.period_s if len(measured) > 1 else 0.0
+    covered = (reported.t_s - age_s >= measured.t_s[0]) & (reported.t_s <= measured.t_s[-1] + period_s)
+    judged = covered & ~excused
     with np.errstate(invalid="ignore"):
         over, under = reported.value - (high + slack), (low - slack) - reported.value
         off = np.fmax(over, under)

@@ -41,29 +41,23 @@ def runaway_signature(observed: Observed) -> Floats:
     heat, cells = observed.traces.get("temperature_degc"), observed.traces.get("cell_v")
     if heat is None or cells is None:
         return nothing()
-    value = heat.value if heat.value.ndim == 2 else heat.value[:, None]
-    low, _ = sliding(heat.t_s, value, heat.t_s - RUNAWAY_SPAN_S, heat.t_s)
-    hot = np.fmax.reduce(value - low, axis=1) >= RUNAWAY_K_PER_S * RUNAWAY_SPAN_S
-    if not np.any(hot):
+    hot = _moved(heat, RUNAWAY_K_PER_S * RUNAWAY_SPAN_S, upwards=True)
+    if not len(hot):
         return nothing()
-    times = heat.t_s[hot]
-    window = cells.between(float(times[0]) - 2 * RUNAWAY_SPAN_S, float(times[-1]) + RUNAWAY_SPAN_S)
-    if not len(window):
-        return nothing()
-    cell_v = window.value if window.value.ndim == 2 else window.value[:, None]
-    _, high = sliding(window.t_s, cell_v, window.t_s - RUNAWAY_SPAN_S, window.t_s)
-    fell = np.fmax.reduce(high - cell_v, axis=1) >= RUNAWAY_DROP_V
-    hot_spans = _spans(heat.t_s, hot, RUNAWAY_SPAN_S)
-    fell_spans = _spans(window.t_s, fell, RUNAWAY_SPAN_S)
-    both = [
-        (max(a, c), min(b, d) + _AFTER_S)
-        for a, b in hot_spans
-        for c, d in fell_spans
-        if max(a, c) <= min(b, d)
-    ]
+    fell = _moved(cells, RUNAWAY_DROP_V, upwards=False)
+    both = [(max(a, c), min(b, d) + _AFTER_S) for a, b in hot for c, d in fell if max(a, c) <= min(b, d)]
     return union(np.array(both, dtype=np.float64).reshape(-1, 2))
 
 
-def _spans(t_s: Floats, mask: np.ndarray, after_s: float) -> Floats:
-    first, last = runs(mask)
-    return union(np.column_stack((t_s[first], t_s[last] + after_s)))
+def _moved(trace: Trace, by: float, *, upwards: bool) -> Floats:
+    """When any channel had moved `by` within `RUNAWAY_SPAN_S`, and `RUNAWAY_SPAN_S` after that."""
+    # Five looks in a second are enough for what takes ten.
+    step = max(1, round(0.2 / max(trace.period_s, 1e-3))) if len(trace) > 1 else 1
+    t_s, value = trace.t_s[::step], trace.value[::step]
+    value = value if value.ndim == 2 else value[:, None]
+    if not np.any(np.fmax.reduce(value, axis=0) - np.fmin.reduce(value, axis=0) >= by):
+        return nothing()
+    low, high = sliding(t_s, value, t_s - RUNAWAY_SPAN_S, t_s)
+    change = value - low if upwards else high - value
+    first, last = runs(np.fmax.reduce(change, axis=1) >= by)
+    return union(np.column_stack((t_s[first], t_s[last] + RUNAWAY_SPAN_S)))
