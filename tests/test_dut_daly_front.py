@@ -182,6 +182,7 @@ def test_a_dark_bms_says_nothing(front, bms):
 @pytest.fixture
 def board():
     board = Board()
+    board.bms = EmulatedBms(PROFILE, board.port)
     board.run(1.0)
     return board
 
@@ -202,6 +203,13 @@ def test_settings_are_those_of_the_firmware(board):
     assert told(0x5F)["balancing_start_voltage_v"] == 3.4
     board.bms.parameters.limits["cell_overvoltage"].trip = 3700
     assert told(0x59)["cell_overvoltage_2_v"] == 3.7
+
+
+def test_a_profile_without_host_timeout_gives_a_bms_that_needs_no_host(board):
+    board.run(3.0)
+
+    assert board.bms.alarms == frozenset()
+    assert board.bms.state.name == "STANDBY"
 
 
 def test_switch_commands_move_contactors(board):

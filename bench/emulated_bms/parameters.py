@@ -298,7 +298,8 @@ def _limits(profile: Profile) -> dict[str, LimitParameters]:
 def _diagnosis_limits(profile: Profile) -> list[LimitParameters]:
     """Protections that no table of the profile describes. Values are flags or counts unless said."""
     plausibility = profile.plausibility
-    host_ms = _ms(profile.communication.host_timeout_s or 0.0)
+    # A host that is not watched has been silent for 0 ms for ever.
+    host_ms = _ms(profile.communication.host_timeout_s or 0.001)
 
     def flag(
         name: str, delay_ms: int, *, latched: bool, level: int = 2, trip: int = 1, release: int | None = 0

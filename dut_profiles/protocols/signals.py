@@ -73,7 +73,8 @@ class Field:
     def value(self, word: int) -> float:
         """The physical value in one `word`; nan if not available."""
         raw = self.raw(word)
-        return float("nan") if raw == self.sna else raw * self.scale + self.offset
+        # Ten digits: 247 * 0.1 is 24.7 here, not 24.700000000000003.
+        return float("nan") if raw == self.sna else round(raw * self.scale + self.offset, 10)
 
     def values(self, data: Words) -> Floats:
         """The physical values in many words, shape (frames,); nan where not available."""
