@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.clock import Clock
-from bench.errors import FrameInvalid, InstrumentRefused, WireError
+from bench.errors import FrameInvalid, InstrumentRefused, StationInvalid, WireError
 from bench.record import Origin, Samples, Trace
 from instruments.exchange import Exchange
 from instruments.faultbox_numato_twin import DIGITS, NumatoOptions, NumatoTwin
@@ -62,6 +62,8 @@ class NumatoRelays:
         Bench time.
     role
         Role of the station file, in messages and as origin of the traces.
+    max_v, max_a
+        What the wiring may put on a contact [V], [A]; `max_a` must be within the rating of the contacts.
     options
         The `[roles.<name>.options]` table.
     """
@@ -71,7 +73,22 @@ class NumatoRelays:
     Options = NumatoOptions
     watchdog = "none: relays stay as they are when the host falls silent; they drop out without USB power"
 
-    def __init__(self, wire: Any, *, clock: Clock, role: str, options: NumatoOptions) -> None:
+    def __init__(
+        self,
+        wire: Any,
+        *,
+        clock: Clock,
+        role: str,
+        max_v: float,
+        max_a: float,
+        options: NumatoOptions,
+    ) -> None:
+        if max_a > options.contact_a:
+            raise StationInvalid(
+                f"[roles.{role}] max_a",
+                expected=f"at most {options.contact_a:g} A, the rating of a contact",
+                found=f"{max_a:g} A at up to {max_v:g} V",
+            )
         self._wire, self._clock, self._role, self._options = wire, clock, role, options
         self.faults = tuple(options.relays)
         self._in: set[str] = set()

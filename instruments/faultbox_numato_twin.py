@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.clock import Clock
@@ -28,6 +29,8 @@ class NumatoOptions(BaseModel):
         Groups of faults of which at most one may be in: their relays share a wire.
     channels
         Of the module.
+    contact_a
+        Rating of a contact [A]. 7 A: numato.com/docs/32-channel-usb-relay-module, features.
     travel_s
         How long a contact takes to move and stop bouncing [s]. Project default.
     """
@@ -37,6 +40,7 @@ class NumatoOptions(BaseModel):
     relays: dict[str, Annotated[int, Field(ge=0, le=31)]]
     exclusive: tuple[tuple[str, ...], ...] = ()
     channels: Annotated[int, Field(ge=8, le=32, multiple_of=8)] = 32
+    contact_a: Annotated[float, Field(gt=0)] = 7.0
     travel_s: Annotated[float, Field(ge=0)] = 0.010
     baud: Annotated[int, Field(gt=0)] = 19_200
 
@@ -68,6 +72,8 @@ class NumatoTwin:
         Contacts take their time on it.
     options
         As the driver's.
+    seed
+        Of how fast each relay is: it takes 0.6 to 1 of `travel_s`.
 
     Raises
     ------
@@ -75,13 +81,16 @@ class NumatoTwin:
         If a relay is wired to a fault that the terminal does not have.
     """
 
-    def __init__(self, terminal: FaultTerminal, *, clock: Clock, options: NumatoOptions) -> None:
+    def __init__(
+        self, terminal: FaultTerminal, *, clock: Clock, options: NumatoOptions, seed: int = 0
+    ) -> None:
         if unknown := set(options.relays) - set(terminal.names):
             raise StationInvalid(
                 "options of the fault box", expected="faults of the wiring", found=", ".join(sorted(unknown))
             )
         self.terminal, self.clock, self.options = terminal, clock, options
         self._fault_of = {number: name for name, number in options.relays.items()}
+        self._travel_s = np.random.default_rng(seed).uniform(0.6, 1.0, options.channels) * options.travel_s
         self._coils = 0
         self._line = bytearray()
 
@@ -130,7 +139,8 @@ class NumatoTwin:
         changed, self._coils = self._coils ^ coils, coils
         for number, fault in self._fault_of.items():
             if changed >> number & 1:
-                self.clock.after(self.options.travel_s, partial(self._move, fault), name=f"relay {number}")
+                travel_s = float(self._travel_s[number])
+                self.clock.after(travel_s, partial(self._move, fault), name=f"relay {number}")
 
     def _move(self, fault: str) -> None:
         """Bring the contact to where its coil is now."""

@@ -13,7 +13,7 @@ import numpy as np
 from pymodbus.client.base import ModbusBaseSyncClient
 
 from bench.clock import Clock
-from bench.errors import InstrumentRefused, WireError
+from bench.errors import InstrumentRefused, StationInvalid, WireError
 from bench.record import Floats, Origin, Samples, Trace
 from bench.wires.modbus import raise_modbus_errors
 from instruments.exchange import Exchange
@@ -83,6 +83,8 @@ class WaveshareAo8:
         Role of the station file, in messages and as origin of the traces.
     max_v
         What the station allows on an input [V].
+    max_a
+        And into an output [A]: through the DUT's pull-up it is at most reference_v / pullup_ohm.
     options
         The `[roles.<name>.options]` table.
     """
@@ -99,8 +101,15 @@ class WaveshareAo8:
         clock: Clock,
         role: str,
         max_v: float,
+        max_a: float,
         options: WaveshareAo8Options,
     ) -> None:
+        if options.reference_v / options.pullup_ohm > max_a:
+            raise StationInvalid(
+                f"[roles.{role}] max_a",
+                expected=f"at least {options.reference_v / options.pullup_ohm:g} A for the DUT's pull-up",
+                found=f"{max_a:g} A",
+            )
         self._wire, self._clock, self._role, self._options = wire, clock, role, options
         self.sensors = options.sensors
         self._max_v = min(max_v, options.reference_v)

@@ -64,7 +64,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 #: Station limits [V], [A] for a rig of that role.
-LIMITS: dict[str, tuple[float, float]] = {"cells": (5.0, 0.5), "meter": (10.0, 4000.0)}
+LIMITS: dict[str, tuple[float, float]] = {
+    "cells": (5.0, 0.5),
+    "faultbox": (60.0, 5.0),
+    "meter": (10.0, 4000.0),
+}
 
 
 def modules() -> list[ModuleType]:

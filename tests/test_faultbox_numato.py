@@ -19,7 +19,13 @@ RIVALS = [["open_sense_wire_0", "open_sense_wire_1"]]
 
 
 def module(**options: object) -> Rig:
-    return rig(NumatoRelays, FakeFaults(), **{"relays": RELAYS, "exclusive": RIVALS, **options})
+    return rig(
+        NumatoRelays,
+        FakeFaults(),
+        max_v=60.0,
+        max_a=5.0,
+        **{"relays": RELAYS, "exclusive": RIVALS, **options},
+    )
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda e: e.request.decode().strip())
@@ -81,9 +87,9 @@ def test_a_contact_takes_its_time():
     twin = NumatoTwin(terminal, clock=clock, options=NumatoRelays.Options(relays=RELAYS, travel_s=0.01))
 
     twin.handle(b"relay on 5\r")
-    clock.sleep(0.009)
+    clock.sleep(0.005)
     before = terminal.active("hvil_open")
-    clock.sleep(0.002)
+    clock.sleep(0.006)
     after = terminal.active("hvil_open")
     twin.handle(b"relay off 5\r")
     clock.sleep(0.011)
@@ -206,6 +212,8 @@ def test_no_bytes_break_the_module(data: bytes):
 
 
 def test_impossible_wiring_is_told():
+    with pytest.raises(StationInvalid, match="at most 2 A, the rating of a contact"):
+        module(contact_a=2.0)
     with pytest.raises(ValueError, match="of its own"):
         NumatoRelays.Options(relays={"a": 1, "b": 1})
     with pytest.raises(ValueError, match="relay of 0 to 7"):

@@ -203,6 +203,8 @@ def test_a_unit_that_is_not_there_is_told():
 
 
 def test_impossible_options_are_told():
+    with pytest.raises(StationInvalid, match=r"at least 0\.0005 A"):
+        rig(WaveshareAo8, FakeNtcs(np.full(8, 2.5)), max_a=1e-4, sensors=8, **NTC)
     with pytest.raises(ValueError, match="8 sensors for each"):
         WaveshareAo8.Options(sensors=9, **NTC)
     with pytest.raises(ValueError, match="different device_ids"):
