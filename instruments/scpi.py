@@ -8,7 +8,9 @@ Left out: blocks and channel lists, macros, `*SAV` and `*RCL`.
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,6 +136,15 @@ def _parse(dialect: Dialect, message: str) -> tuple[_Call, ...]:
     return tuple(calls)
 
 
+@lru_cache(maxsize=1024)
+def _arity(twin: type, method: str) -> tuple[int, float]:
+    """Fewest and most positional parameters of a twin's method, besides itself."""
+    parameters = list(inspect.signature(getattr(twin, method)).parameters.values())[1:]
+    fewest = sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in parameters)
+    most = math.inf if any(p.kind is p.VAR_POSITIONAL for p in parameters) else len(parameters)
+    return fewest, most
+
+
 class Interpreter:
     """Runs program messages on a twin.
 
@@ -202,6 +213,10 @@ class Interpreter:
 
     def _query(self, call: _Call, command: Command) -> str:
         if command.query:
+            fewest, most = _arity(self.twin.__class__, command.query)
+            given = len(call.suffixes) + len(call.arguments)
+            if not fewest <= given <= most:
+                raise ScpiError(-109 if given < fewest else -108)
             return str(getattr(self.twin, command.query)(*call.suffixes, *call.arguments))
         if not command.is_setting:
             raise ScpiError(-113)

@@ -69,8 +69,9 @@ class Number:
             raise ScpiError(-104)
         value = float(match[1]) * self._multiplier(match[2])
         # The guard lets 0.1 A pass a limit that the arithmetic left at 0.0999999.
-        guard = 1e-9 * max(1.0, abs(value))
-        if not self.bound("MIN", twin) - guard <= value <= self.bound("MAX", twin) + guard:
+        lowest, highest = self.bound("MIN", twin), self.bound("MAX", twin)
+        guard = 1e-9 * max(abs(lowest), abs(highest))
+        if not lowest - guard <= value <= highest + guard:
             raise ScpiError(-222)
         return float(round(value)) if self.integer else value
 
@@ -98,9 +99,10 @@ class Boolean:
         word = text.upper()
         if word in ("ON", "OFF"):
             return word == "ON"
-        if _NUMBER.match(word) is None:
+        match = _NUMBER.match(word)
+        if match is None or match[2]:
             raise ScpiError(-224)
-        return round(float(word)) != 0
+        return abs(float(match[1])) >= 0.5
 
     def write(self, value: bool, style: Style) -> str:
         return style.off_on[value]

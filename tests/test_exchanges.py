@@ -6,12 +6,16 @@ the driver sends no header that the table does not hold. Other transports are ch
 
 from __future__ import annotations
 
+import importlib
 import re
 from types import ModuleType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from instruments.exchange import LABELS, Exchange, weakest_label
+from instruments.scpi import expand
 from tests.drivers import Found, drivers, modules, rig_of
 from tests.test_roles import KITS, prepared
 
@@ -71,6 +75,32 @@ def test_the_driver_sends_no_header_that_the_table_does_not_hold(found: Found):
 
     assert sent <= known
     assert len(sent) > 5
+
+
+@pytest.mark.parametrize("found", SCPI, ids=str)
+@given(data=st.data())
+def test_the_twin_survives_any_message_and_stays_sane(found: Found, data: st.DataObject):
+    twin = rig_of(found).twin
+    dialect = importlib.import_module(type(twin).__module__).DIALECT
+    spelled = [spelling.replace("#", "2") for row in dialect.commands for spelling in expand(row.header)]
+    argument = st.one_of(
+        st.sampled_from(
+            ["1", "-1e9", "MAX", "ON", '"defbuffer1"', "ATR", "SEC", "VOLT", "1e400", "(@1)", "#0"]
+        ),
+        st.text(max_size=8),
+    )
+    unit = st.builds(
+        lambda header, mark, rest: f"{header}{mark} {','.join(rest)}",
+        st.sampled_from(spelled),
+        st.sampled_from(["", "?"]),
+        st.lists(argument, max_size=4),
+    )
+
+    for message in data.draw(st.lists(st.lists(unit, max_size=3).map(";".join), max_size=5)):
+        reply = twin.handle(message.encode())
+        assert reply is None or (reply.data.endswith(b"\n") and reply.delay_s >= 0)
+
+    assert twin.handle(b"*CLS;*OPC?").data == b"1\n"
 
 
 def headers(message: bytes) -> list[str]:
