@@ -61,6 +61,14 @@ def trip_svg(scenario: Scenario, trip: Trip) -> bytes | None:
     Above: the measured and the reported signal, limit with tolerance band. Below: the measured and the
     reported state of the path. Both: the permitted window.
     """
+    key = ("trip_svg", trip)
+    if key not in scenario.derived:
+        scenario.derived[key] = _trip_svg(scenario, trip)
+    picture: bytes | None = scenario.derived[key]
+    return picture
+
+
+def _trip_svg(scenario: Scenario, trip: Trip) -> bytes | None:
     signal = measured_trace(scenario, trip)
     if signal is None or not len(signal):
         return None

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +142,15 @@ class EvidenceWriter:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One stored scenario: its result, and its files when they are asked for."""
+    """One stored scenario: its result, and its files when they are asked for.
+
+    `derived` is for readers that compute the same thing from it twice, such as two reports with one figure.
+    """
 
     name: str
     result: ScenarioResult
     folder: Path
+    derived: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def traces(self) -> TraceFile:
