@@ -14,8 +14,9 @@ from pymodbus.client.base import ModbusBaseSyncClient
 
 from bench.clock import Clock
 from bench.errors import InstrumentRefused, StationInvalid, WireError
-from bench.record import Floats, Origin, Samples, Trace
+from bench.record import Floats, Origin, Trace
 from bench.wires.modbus import raise_modbus_errors
+from instruments.broadcast import Growing
 from instruments.exchange import Exchange
 from instruments.thermistors_waveshare_ao8_twin import (
     CHANNELS,
@@ -113,13 +114,8 @@ class WaveshareAo8:
         self._wire, self._clock, self._role, self._options = wire, clock, role, options
         self.sensors = options.sensors
         self._max_v = min(max_v, options.reference_v)
-        self._samples = Samples(
-            "temperature_degc",
-            "degC",
-            Origin("measured", role),
-            channels=options.sensors,
-            uncertainty=_uncertainty_k(options),
-        )
+        self._uncertainty_k = _uncertainty_k(options)
+        self._t_s, self._temperature_degc = Growing(0), Growing(options.sensors)
 
     def identity(self) -> str:
         versions = [
@@ -156,13 +152,20 @@ class WaveshareAo8:
         A register is read when it was written, and holds until the next write: the trace repeats it every
         `hold_s`. A step stands at the time at which the unit had acknowledged it.
         """
-        if not len(self._samples):
+        if not len(self._t_s):
             return {}
-        trace = self._samples.trace()
-        held_s = np.arange(trace.t_s[0], self._clock.now_s, self._options.hold_s)
-        t_s = np.union1d(trace.t_s, held_s)
-        value = trace.value[np.searchsorted(trace.t_s, t_s, side="right") - 1]
-        return {trace.name: Trace(trace.name, trace.unit, t_s, value, trace.origin, trace.uncertainty)}
+        self._hold(self._clock.now_s)
+        name, origin = "temperature_degc", Origin("measured", self._role)
+        t_s, values = self._t_s.view(), self._temperature_degc.view()
+        return {name: Trace(name, "degC", t_s, values, origin, self._uncertainty_k)}
+
+    def _hold(self, until_s: float) -> None:
+        """Repeat the newest value up to, and without, `until_s` [s]."""
+        newest_s = self._t_s.view()[-1]
+        t_s = np.arange(newest_s + self._options.hold_s, until_s, self._options.hold_s)
+        t_s = t_s[t_s < until_s]  # arange may round one in
+        self._t_s.append(t_s)
+        self._temperature_degc.append(np.tile(self._temperature_degc.view()[-1], (len(t_s), 1)))
 
     def _millivolts(self, temperature_degc: Floats) -> list[int]:
         voltage_v = input_voltage_v(temperature_degc, self._options)
@@ -210,7 +213,10 @@ class WaveshareAo8:
         sensible = driven & (volts < self._options.reference_v)
         temperature_degc[sensible] = input_temperature_degc(volts[sensible], self._options)
         temperature_degc[driven & ~sensible] = -_KELVIN
-        self._samples.append(t_s, temperature_degc)
+        if len(self._t_s):
+            self._hold(t_s)
+        self._t_s.append(np.array([t_s]))
+        self._temperature_degc.append(temperature_degc[np.newaxis])
 
     def _read_all(self) -> list[int]:
         found: list[int] = []
