@@ -1,6 +1,6 @@
-"""A synthetic DUT for the tests of the reference: it samples, debounces, opens, reports, within its tolerances.
+"""A synthetic DUT for the tests of the reference: it samples, debounces, opens and reports.
 
-Written from the profile alone and apart from both the emulated BMS and the reference, so that the three do not share a
+Written from the profile alone, apart from both the emulated BMS and the reference, so that they share no
 mistake. Its errors are drawn at random inside what the profile declares; a defect is an argument.
 """
 

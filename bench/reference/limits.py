@@ -182,7 +182,7 @@ def opportunities(signal: Signal, limits: Bounds) -> Floats:
     first, last = runs(bridged(t_s, beyond, limits.sampling_s))
     begun = np.where(first > 0, t_s[np.maximum(first - 1, 0)], -np.inf)
     over = np.where(last < len(t_s) - 1, t_s[np.minimum(last + 1, len(t_s) - 1)], np.inf)
-    return union(np.column_stack((begun + limits.shortest_s, over)))
+    return union(np.column_stack((begun + limits.shortest_s, over + EPSILON_S)))
 
 
 def obligations(signal: Signal, limits: Bounds, ignore: Mask | None = None) -> list[tuple[int, Floats]]:
