@@ -209,6 +209,7 @@ def test_values_survive_the_wire_within_half_a_resolution(command, data):
         assert found[field.name] == pytest.approx(values[field.name], abs=abs(field.scale) / 2 + 1e-6)
 
 
+@settings(max_examples=40)
 @given(cells=st.lists(st.floats(0, 5), min_size=1, max_size=48), all_slots=st.booleans())
 def test_cells_survive_the_wire(cells, all_slots):
     data = daly_data.pack_cells(cells, frames=16 if all_slots else None)
@@ -216,6 +217,7 @@ def test_cells_survive_the_wire(cells, all_slots):
     assert daly_data.cell_voltages(data, cells=len(cells)) == pytest.approx(cells, abs=0.0005001)
 
 
+@settings(max_examples=40)
 @given(degc=st.lists(st.floats(-40, 215), min_size=1, max_size=16))
 def test_temperatures_survive_the_wire(degc):
     data = daly_data.pack_temperatures(degc)
@@ -223,6 +225,7 @@ def test_temperatures_survive_the_wire(degc):
     assert daly_data.temperatures(data, sensors=len(degc)) == pytest.approx(degc, abs=0.5)
 
 
+@settings(max_examples=30)
 @given(st.sets(st.integers(0, 55)), st.integers(0, 255))
 def test_bits_survive_the_wire(bits, code):
     data = daly_data.pack_bits(bits, code=code)
@@ -231,7 +234,7 @@ def test_bits_survive_the_wire(bits, code):
     assert data[7] == code
 
 
-@settings(max_examples=300)
+@settings(max_examples=60)
 @given(st.binary(max_size=40) | st.lists(frames, max_size=4).map(lambda few: b"".join(map(bytes, few))))
 def test_decode_raises_nothing_but_its_own_error(data):
     with contextlib.suppress(FrameInvalid):
@@ -241,7 +244,7 @@ def test_decode_raises_nothing_but_its_own_error(data):
 garbage = st.binary(max_size=8)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(parts=st.lists(st.tuples(garbage, frames), min_size=1, max_size=5), cuts=st.lists(st.integers(1, 20)))
 def test_a_stream_finds_every_frame_in_fragments_and_garbage(parts, cuts):
     # Garbage that begins a frame of its own by chance is somebody else's problem: no start byte in it.

@@ -120,7 +120,7 @@ def assert_like_cantools(message, data: bytes) -> None:
             assert layout.fields[name].value(word) == pytest.approx(value, rel=1e-12)
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(can_id=st.sampled_from(sorted(hd_can.messages())), data=st.binary(min_size=8, max_size=8))
 def test_the_array_decoder_agrees_with_cantools(can_id, data):
     message = hd_can.database().get_message_by_frame_id(can_id)
@@ -180,7 +180,7 @@ def messages(draw):
     return can_id, values, draw(st.integers(0, 15)) if hd_can.is_protected(can_id) else None
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(messages())
 def test_parse_undoes_build(message):
     can_id, values, counter = message
@@ -193,7 +193,7 @@ def test_parse_undoes_build(message):
         assert found.values[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9))
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     can_id=st.integers(0, 0x7FF) | st.sampled_from(sorted(hd_can.messages())),
     data=st.binary(max_size=10),
