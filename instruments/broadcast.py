@@ -7,6 +7,7 @@ of a pack in six). A row has the stamp of its first frame, the one nearest to th
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -127,27 +128,36 @@ class FrameTable:
         stamps = [np.array(column) for column in self._stamps]
         raw = [np.frombuffer(bytes(r), dtype="<u2").reshape(-1, self.words) for r in self._raw]
         start_s = stamps[self._first]
+        if len(stamps) == 1:
+            self._add(start_s, raw[0])
+            self._forget(np.inf)
+            return
         newest_s = max(column[-1] for column in stamps if len(column))
         picks, complete = [], np.ones(len(start_s), dtype=bool)
         for column in stamps:
-            pick = np.searchsorted(column, start_s)
+            pick = column.searchsorted(start_s)
             found = np.append(column, np.inf)[pick]
             complete &= found <= start_s + window_s
             picks.append(pick)
         # A row that lacks a frame may still get it, until its window is over.
         waiting = ~complete & (start_s + window_s >= newest_s)
-        ready = int(np.argmax(waiting)) if waiting.any() else len(start_s)
-        rows = np.flatnonzero(complete[:ready])
+        ready = int(waiting.argmax()) if waiting.any() else len(start_s)
+        rows = complete[:ready].nonzero()[0]
         if rows.size:
-            self._t_s.append(start_s[rows])
-            joined = np.concatenate([r[p[rows]] for r, p in zip(raw, picks, strict=True)], axis=1)
-            for signal in self.signals:
-                signal.values.append(signal.decode(joined))
+            self._add(
+                start_s[rows],
+                np.concatenate([r[p[rows]] for r, p in zip(raw, picks, strict=True)], axis=1),
+            )
         # Frames come in the order of time: what is older than the next row's first is in no row.
         self._forget(float(start_s[ready]) if ready < len(start_s) else np.inf)
 
+    def _add(self, t_s: Floats, raw: Raw) -> None:
+        self._t_s.append(t_s)
+        for signal in self.signals:
+            signal.values.append(signal.decode(raw))
+
     def _forget(self, before_s: float) -> None:
         for stamps, raw in zip(self._stamps, self._raw, strict=True):
-            gone = int(np.searchsorted(np.array(stamps), before_s))
+            gone = bisect_left(stamps, before_s)
             del stamps[:gone]
             del raw[: gone * 2 * self.words]
