@@ -199,16 +199,3 @@ def test_a_wall_clock_waits_and_keeps_the_order():
     assert seen.count("b") == 2
     assert datetime.now(UTC) - before >= timedelta(seconds=0.0085)
     assert math.isclose((clock.utc - before).total_seconds(), 0.009, abs_tol=0.5)
-
-
-def test_after_runs_once_and_can_be_prevented():
-    clock = Clock()
-    ran: list[float] = []
-    clock.after(0.25, lambda: ran.append(clock.now_s), name="once")
-    prevented = clock.after(0.5, lambda: ran.append(clock.now_s), name="never")
-    clock.after(0.0, lambda: clock.after(0.1, lambda: ran.append(clock.now_s), name="inner"), name="outer")
-
-    prevented.cancel()
-    clock.sleep(1.0)
-
-    assert ran == [0.1, 0.25]
