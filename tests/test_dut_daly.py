@@ -37,6 +37,11 @@ class ScriptedDaly:
         }
         self.status = {"cells": CELLS, "temperature_sensors": SENSORS}
         self.range = {"max_cell_voltage_v": 3.323, "max_cell_number": 24, "min_cell_voltage_v": 3.3}
+        self.degc_range = {
+            "max_temperature_degc": 27,
+            "max_temperature_number": 8,
+            "min_temperature_degc": 20,
+        }
         self.bleeding: set[int] = {2, 23}
         self.alarms: set[str] = set()
         self.asked: list[int] = []
@@ -61,6 +66,8 @@ class ScriptedDaly:
                 return daly.reply(0x90, self.pack)
             case 0x91:
                 return daly.reply(0x91, self.range)
+            case 0x92:
+                return daly.reply(0x92, self.degc_range)
             case 0x93:
                 return daly.reply(0x93, self.mos)
             case 0x94:
@@ -131,7 +138,8 @@ def test_both_kinds_of_firmware_are_understood(clock, cell_frames):
 
     cells = dut.traces()["dut.cell_v"]
     assert cells.value.shape == (len(cells), CELLS)
-    assert cells.period_s == pytest.approx(PROFILE.communication.period_s, abs=0.01)
+    # 16 frames need 0.22 s of line, so every second round is skipped.
+    assert cells.period_s == pytest.approx(0.5 if cell_frames is None else 1.0, abs=0.02)
     assert dut.line.unanswered == 0
 
 
@@ -142,8 +150,9 @@ def test_a_round_fits_into_its_period(dut, bms, clock):
 
     clock.sleep(20.0)
 
-    assert bms.asked.count(0x90) == 20
-    assert dut.traces()["dut.alarm.cell_overvoltage"].period_s == pytest.approx(1.0, abs=1e-3)
+    assert bms.asked.count(0x90) == 20 / PROFILE.communication.period_s
+    assert bms.asked.count(0x96) == bms.asked.count(0x97) == 10 / PROFILE.communication.period_s
+    assert dut.traces()["dut.alarm.cell_overvoltage"].period_s == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +210,25 @@ def test_alarms_have_the_names_of_the_project(dut, bms, clock):
     bms.alarms = {"cell_overvoltage_1"}
     clock.sleep(2.0)
     assert dut.state() == "standby"
+
+
+def test_the_cell_or_sensor_of_an_alarm_is_the_one_that_is_extreme_when_it_comes(dut, bms, clock):
+    dut.start()
+    clock.sleep(1.0)
+    assert math.isnan(dut.telemetry().fault_index)
+
+    bms.alarms = {"cell_overvoltage_2"}
+    clock.sleep(1.0)
+    assert dut.telemetry().fault_index == 23
+    bms.range["max_cell_number"] = 1
+    bms.alarms = {"cell_overvoltage_2", "charge_overtemperature_2"}
+    clock.sleep(1.0)
+    assert dut.telemetry().fault_index == 7
+
+    bms.alarms = set()
+    clock.sleep(1.0)
+    assert math.isnan(dut.telemetry().fault_index)
+    assert {23.0, 7.0} <= set(dut.traces()["dut.fault_index"].value.tolist())
 
 
 def test_noise_and_echoes_do_not_disturb(dut, bms, clock):
