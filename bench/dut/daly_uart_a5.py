@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from bench.clock import Clock, Job
 from bench.dut.api import ANSWER_WITHIN_S, SILENT, STATES, LogEntry, Mode, Telemetry
 from bench.dut.columns import REPORTED
-from bench.dut.daly_line import DalyLine
+from bench.dut.daly_line import LOOK_S, ORDER, DalyLine
 from bench.errors import FrameInvalid, NotReady, WireError
 from bench.record import Floats, Samples, Trace
 from dut_profiles.profile import Profile
@@ -56,8 +57,6 @@ _MODES: Final[dict[Mode, tuple[tuple[int, bool], ...]]] = {
     "drive": ((daly_data.CHARGE_FET, False), (daly_data.DISCHARGE_FET, True)),
     "charge": ((daly_data.CHARGE_FET, True), (daly_data.DISCHARGE_FET, True)),
 }
-#: After the plant and the instruments' own jobs of the same instant.
-_ORDER: Final = 50
 _SILENT_ROUNDS: Final = 3
 
 #: Trace, unit, command, field: the plain numbers.
@@ -113,7 +112,8 @@ class DalyDut:
         }
         self._controls: list[tuple[int, bool]] = []
         self._job: Job | None = None
-        self._talking, self._turn = False, 0
+        self._talking = self._controlling = False
+        self._turn = 0
         self._heard_s, self._mos_s = -np.inf, -np.inf
         self._values: dict[str, float] = {}
         self._bits: frozenset[str] = frozenset()
@@ -140,7 +140,7 @@ class DalyDut:
             If the DUT counts other cells or sensors than the profile.
         """
         end_s = self._clock.now_s + ANSWER_WITHIN_S
-        while not (status := self._ask(daly_data.STATUS)):
+        while not (status := self._wait_for_answer(daly_data.STATUS, frames=1)):
             if self._clock.now_s >= end_s:
                 raise WireError(
                     f"dut ({self.profile.identity.model}, daly_uart_a5): expected an answer to 0x94 within "
@@ -148,22 +148,23 @@ class DalyDut:
                     f"at {self._clock.now_s:.3f} s. Is it awake, and is this its board number (1)?"
                 )
         self._check(daly.values(status[0]))
-        for command in self._frames:
-            self._frames[command] = max(self.line.count(command), self._frames[command])
+        for command, least in self._frames.items():
+            # Firmware differs: as many frames as there are cells, or all 48 slots.
+            self._frames[command] = max(least, len(self._wait_for_answer(command, frames=0)))
         self._talking = True
         if self._job is None:
             period_s = self.profile.communication.period_s
-            self._job = self._clock.every(period_s, self._round, name="DUT host", order=_ORDER, first_s=0.0)
+            self._job = self._clock.every(period_s, self._round, name="DUT host", order=ORDER, first_s=0.0)
 
     def stop(self) -> None:
         """As `Dut.stop`; a DUT that is not asked says nothing."""
         self._talking = False
+        self.line.forget()
 
     def request(self, mode: Mode) -> None:
-        """As `Dut.request`: two switches, sent as soon as the line is free, until they are acknowledged."""
+        """As `Dut.request`: two switches, before all other questions, until they are acknowledged."""
         self._controls = list(_MODES[mode])
-        if self._talking:
-            self._clock.after(0.0, self._control, name="DUT mode", order=_ORDER)
+        self._control()
 
     def wait_for(self, state: str, timeout_s: float) -> bool:
         """As `Dut.wait_for`."""
@@ -221,32 +222,47 @@ class DalyDut:
         return []
 
     def _round(self) -> None:
-        """Ask for everything once."""
-        if self.line.busy or not self._talking:
+        """Ask for everything once, unless the last round is not through."""
+        if not self._talking:
+            return
+        self._control()
+        if not self.line.idle:
             return
         self._turn = (self._turn + 1) % len(_IN_TURN)
         for command in _ROUND + _IN_TURN[self._turn]:
-            self._control()
-            if not self._talking:
-                return
-            frames = self._ask(command)
-            if frames:
-                self._take(command, frames)
+            self._ask(command)
+
+    def _ask(self, command: int, *, first: bool = False) -> None:
+        take = partial(self._take, command)
+        self.line.ask(command, take, frames=self._frames.get(command, 1), first=first)
 
     def _control(self) -> None:
-        """Send the switch commands that wait; what is not acknowledged waits for the next opportunity."""
-        if self.line.busy or not self._talking:
-            return
-        while self._controls:
+        """Send the next switch command; the one after it follows its acknowledgement."""
+        if self._talking and self._controls and not self._controlling:
             command, on = self._controls[0]
             name = daly_data.FIELDS[command][0].name
-            frames = self._ask(command, {name: on})
-            if not frames or self._controls[:1] != [(command, on)]:
-                return
-            self._controls.pop(0)
+            self._controlling = True
+            self.line.ask(command, partial(self._acknowledge, (command, on)), values={name: on}, first=True)
+
+    def _acknowledge(self, control: tuple[int, bool], frames: list[daly.Frame]) -> None:
+        """Without an answer it waits for the next round."""
+        self._controlling = False
+        if frames:
+            # Meanwhile another mode may have been asked for.
+            if self._controls[:1] == [control]:
+                self._controls.pop(0)
+            self._control()
+
+    def _wait_for_answer(self, command: int, *, frames: int) -> list[daly.Frame]:
+        answers: list[list[daly.Frame]] = []
+        self.line.ask(command, answers.append, frames=frames)
+        self._clock.until(lambda: bool(answers), timeout_s=ANSWER_WITHIN_S, step_s=LOOK_S)
+        return answers[0] if answers else []
 
     def _take(self, command: int, frames: list[daly.Frame]) -> None:
         """Keep what one reply says."""
+        if not frames:
+            return
         data, now_s = [frame.data for frame in frames], self._clock.now_s
         cells, sensors = self.profile.pack.cells, self.profile.pack.sensors
         try:
@@ -283,10 +299,14 @@ class DalyDut:
             self._values["dut.fault_index"] = np.nan
         for name in sorted(fresh):
             command, number = _NAMED_BY.get(name.rpartition("_")[0], (0, ""))
-            frames = self._ask(command) if number else []
-            if frames:
-                self._values["dut.fault_index"] = float(daly.values(frames[0])[number]) - 1.0
+            if number:
+                self.line.ask(command, partial(self._take_index, number), first=True)
         self._keep("dut.fault_index", self._values.get("dut.fault_index", np.nan))
+
+    def _take_index(self, number: str, frames: list[daly.Frame]) -> None:
+        if frames:
+            self._values["dut.fault_index"] = index = float(daly.values(frames[0])[number]) - 1.0
+            self._keep("dut.fault_index", index)
 
     def _keep(self, name: str, value: float | Iterable[float]) -> None:
         self._samples[name].append(self._clock.now_s, value)
@@ -294,9 +314,6 @@ class DalyDut:
     def _newest(self, name: str) -> Floats:
         samples = self._samples[name]
         return samples.trace().last if len(samples) else np.full(samples.channels, np.nan)
-
-    def _ask(self, command: int, values: dict[str, float] | None = None) -> list[daly.Frame]:
-        return self.line.ask(command, frames=self._frames.get(command, 1), values=values)
 
     def _check(self, status: dict[str, float | int | bool]) -> None:
         pack = self.profile.pack
