@@ -95,3 +95,7 @@ class Inconclusive(Exception):
     """The bench worked, and what it saw does not decide the question."""
 
     exit_code = 20
+
+
+class NotApplicable(Exception):
+    """The DUT does not declare, or cannot say, what the scenario is about. Nothing was judged."""

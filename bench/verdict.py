@@ -22,8 +22,12 @@ DecisionRule = Literal["simple", "guarded"]
 
 
 class Verdict(StrEnum):
-    """What was decided. The order is the severity: the worst wins."""
+    """What was decided. The order is the severity: the worst wins.
 
+    `SKIPPED`: the DUT does not declare what the scenario needs. A run of nothing else is not green.
+    """
+
+    SKIPPED = "skipped"
     PASS = "pass"  # noqa: S105
     INCONCLUSIVE = "inconclusive"
     FAIL = "fail"
@@ -90,6 +94,9 @@ class Window:
         Expanded uncertainty (k = 2) of the measured value, in `unit`.
     rule
         Decision rule, see the module.
+    must
+        False: it was permitted and never demanded, for the stimulus ended before the DUT was late. That it
+        happened in the window is right, that it did not proves nothing.
     observer
         Called with each `Judgement`; the plugin puts its own there.
     """
@@ -101,6 +108,7 @@ class Window:
     reason: str = ""
     uncertainty: float = 0.0
     rule: DecisionRule = "simple"
+    must: bool = True
     observer: Callable[[Judgement], None] | None = None
 
     def __repr__(self) -> str:
@@ -124,10 +132,14 @@ class Window:
         guard = self.uncertainty if self.rule == "guarded" else 0.0
         low, high = self.earliest + guard, self.latest - guard
         margin = min(value - low, high - value)
-        if math.isnan(self.latest) and not math.isnan(value):
+        if math.isnan(self.latest) and value >= low:
+            # Permitted from `earliest` on, never demanded: that it happened proves neither side.
+            verdict, margin = Verdict.INCONCLUSIVE, math.nan
+            reason = f"{value:.6g} {self.unit}: permitted, but nothing demanded it {self.reason}".rstrip()
+        elif math.isnan(self.latest) and not math.isnan(value):
             verdict, margin = Verdict.FAIL, math.nan
             reason = f"{value:.6g} {self.unit}: happened although nothing called for it"
-        elif math.isnan(self.latest):
+        elif math.isnan(self.latest) or (math.isnan(value) and not self.must):
             verdict, reason = (
                 Verdict.INCONCLUSIVE,
                 f"the stimulus never had to cause it {self.reason}".rstrip(),

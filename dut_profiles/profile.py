@@ -102,6 +102,7 @@ class Switches(_Section):
     discharge_path: list[SwitchName]
     closing_s: Positive
     opening_s: Positive = Field(description="longest time from command to open contacts")
+    pyro_opening_s: Positive = Field(description="longest time from the fire command to no current")
     break_rating_a: Positive = Field(description="a contactor opened above this is damaged")
     zero_current_wait_s: NotNegative = Field(
         description="longest wait for the machine to shed its current before a level-2 opening"

@@ -218,6 +218,13 @@ def obligations(signal: Signal, limits: Bounds, ignore: Mask | None = None) -> l
     return found
 
 
+def begun_s(signal: Signal, limits: Bounds) -> float:
+    """When a channel first was surely beyond the limit [s], for however short; nan if none ever was."""
+    level = limits.trip + limits.tolerance + signal.uncertainty + _ROUNDING
+    beyond = np.flatnonzero((signal.sign * signal.columns >= level).any(axis=1))
+    return float(signal.t_s[beyond[0]]) if beyond.size else float("nan")
+
+
 def demanded(found: list[tuple[int, Floats]]) -> Floats:
     """All obligations of all channels, merged, shape (intervals, 2) [s]."""
     return union(*(intervals for _, intervals in found)) if found else nothing()

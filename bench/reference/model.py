@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from bench.reference import balancing, communication, derating, precharge, soc
 from bench.reference.explain import explain
 from bench.reference.findings import Explanation
 from bench.reference.hysteresis import released_s
-from bench.reference.limits import Bounds, Signal, bounds, demanded, obligations, opportunities, signal_of
+from bench.reference.limits import Bounds, Signal, begun_s, bounds, demanded, obligations, opportunities, signal_of
 from bench.reference.observed import TASK_S, Observed
 from bench.verdict import Judgement, Window
 from dut_profiles.profile import Limit, Profile
@@ -238,10 +239,10 @@ class Reference:
     def _trip(self, signal: Signal, levels: Bounds, limit: Limit, extra_s: float, what: str) -> Window:
         may, must = opportunities(signal, levels), demanded(obligations(signal, levels))
         earliest = float(may[0, 0]) if len(may) else math.inf
-        latest = float(must[0, 0]) + extra_s if len(must) else math.nan
-        return self._window(
-            earliest, latest, what, f"{limit.name} at {limit.trip:g} {limit.unit} for {limit.delay_s:g} s"
-        )
+        # A DUT that acts ends the stimulus, so its latest time counts from the start of the excess.
+        due_s = float(must[0, 0]) if len(must) else begun_s(signal, levels) + levels.decided_s
+        reason = f"{limit.name} at {limit.trip:g} {limit.unit} for {limit.delay_s:g} s"
+        return replace(self._window(earliest, due_s + extra_s, what, reason), must=bool(len(must)))
 
     def _window(self, earliest: float, latest: float, what: str, reason: str) -> Window:
         return self._seen(Window(earliest, latest, "s", what, reason))
