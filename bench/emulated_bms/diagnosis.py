@@ -117,6 +117,10 @@ class Diagnosis:
         current = self._bms.readings.current_ma.value
         change_ma, change_mv = current - self._last_ma, seen.sum_mv - self._last_sum_mv
         self._last_ma, self._last_sum_mv = current, seen.sum_mv
+        if self._bms.discharge_blocked or self._bms.charge_blocked or self._bms.sequence.step != "closed":
+            # The current went because this BMS took it away.
+            self.response_known, self._suspect_ms = False, 0
+            return
         if self._suspect_ms:
             self._suspect_ms += step_ms
             if abs(current) > parameters.current_lost_ma or self._recovered():

@@ -172,7 +172,11 @@ def protections_of(bms: EmulatedBms) -> dict[str, Protection]:
     }
     special: dict[str, tuple[Callable[[], int | None], Callable[[], int]]] = {
         "short_circuit": (lambda: int(readings.comparator.value), no_index),
-        "open_sense_wire": (lambda: len(bms.open_wire.open_taps), lambda: bms.open_wire.open_taps[0]),
+        # The topmost wire has no cell above it: the cell below is named.
+        "open_sense_wire": (
+            lambda: len(bms.open_wire.open_taps),
+            lambda: min(bms.open_wire.open_taps[0], bms.cells - 1),
+        ),
         "thermistor_fault": (
             lambda: seen.lost_sensors,
             lambda: _first_lost(readings.temperature_ddegc.value),
