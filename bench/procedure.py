@@ -1,0 +1,180 @@
+"""What a scenario does with the bench, each step noted in the record so that the oracle can explain it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bench.errors import Inconclusive, NotApplicable, NotReady
+from bench.station import Station
+from bench.stimulus import CellStimulus
+from instruments import roles
+
+#: How long a sound DUT may take from power-up to its first telemetry [s]; project default.
+START_S = 3.0
+
+#: Charger voltage over the declared charge voltage, so that the DUT and not the charger ends the charge:
+#: upper limit charging voltage plus 10 %, IEC 62619:2022 8.2.2.
+OVERCHARGE = 1.10
+
+
+class Bench:
+    """A station in the hands of a test."""
+
+    def __init__(self, station: Station) -> None:
+        self.station = station
+        self.clock, self.profile, self.record = station.clock, station.profile, station.record
+        self.dut = station.dut
+        self._cells: CellStimulus | None = None
+
+    @property
+    def now_s(self) -> float:
+        """Bench time [s]."""
+        return self.clock.now_s
+
+    @property
+    def cells(self) -> CellStimulus:
+        """The cell emulator."""
+        if self._cells is None:
+            self._cells = CellStimulus(self.station.role("cells"), self.clock, self.record)
+        return self._cells
+
+    @property
+    def charger(self) -> roles.Supply:
+        """The charger at the charge port."""
+        supply: roles.Supply = self.station.role("charger")
+        return supply
+
+    @property
+    def load(self) -> roles.Load:
+        """The electronic load on the bus."""
+        load: roles.Load = self.station.role("load")
+        return load
+
+    @property
+    def meter(self) -> roles.Meter:
+        """The digitizer on the pack current."""
+        meter: roles.Meter = self.station.role("meter")
+        return meter
+
+    def needs(self, *features: str) -> None:
+        """Leave the scenario as not applicable unless the DUT's dialect offers every one of `features`."""
+        missing = [feature for feature in features if feature not in self.dut.features]
+        if missing:
+            raise NotApplicable(
+                f"{self.profile.identity.model} does not offer {', '.join(missing)} over its protocol"
+            )
+
+    def wait(self, duration_s: float) -> None:
+        """Let bench time pass [s]."""
+        self.clock.sleep(duration_s)
+
+    def start(self) -> None:
+        """Let the host talk to the DUT and wait until it answers with all its telemetry."""
+        self.record.note("host", "host starts", talking=True)
+        self.dut.start()
+        self.clock.sleep(START_S)
+
+    def mode(self, mode: Literal["standby", "drive", "charge"], *, within_s: float = 10.0) -> None:
+        """Ask the DUT for a mode and wait until it says it is there.
+
+        Raises
+        ------
+        Inconclusive
+            If it does not get there: what the scenario wants to see cannot be seen.
+        """
+        self.request(mode)
+        if not self.dut.wait_for(mode, within_s):
+            raise Inconclusive(
+                f"the DUT was asked for {mode} at {self.now_s - within_s:.1f} s and is in {self.dut.state()} "
+                f"{within_s:g} s later, alarms: {', '.join(sorted(self.dut.alarms())) or 'none'}"
+            )
+        self.clock.sleep(0.5)
+
+    def request(self, mode: Literal["standby", "drive", "charge"]) -> None:
+        """Ask the DUT for a mode and do not wait."""
+        self.record.note("mode", f"host asks for {mode}", mode=mode)
+        self.dut.request(mode)
+
+    def charge(self, current_a: float, *, voltage_v: float | None = None) -> None:
+        """Let the charger push `current_a` [A]; its voltage is high enough not to end the charge itself."""
+        pack = self.profile.pack
+        voltage_v = voltage_v or pack.cells * pack.upper_limit_charging_v * OVERCHARGE
+        self.record.note(
+            "stimulus", f"charger {current_a:g} A, at most {voltage_v:.1f} V", current_a=current_a
+        )
+        self.charger.source(voltage_v=voltage_v, current_a=current_a)
+
+    def discharge(self, current_a: float) -> None:
+        """Let the load draw `current_a` [A]."""
+        self.record.note("stimulus", f"load {current_a:g} A", current_a=-current_a)
+        self.load.sink(current_a=current_a)
+
+    def regenerate(self, current_a: float) -> None:
+        """Let the machine feed `current_a` [A] back into the bus."""
+        pack = self.profile.pack
+        voltage_v = pack.cells * pack.upper_limit_charging_v * OVERCHARGE
+        self.record.note("stimulus", f"regeneration {current_a:g} A", current_a=current_a)
+        regen: roles.Supply = self.station.role("regen")
+        regen.source(voltage_v=voltage_v, current_a=current_a)
+
+    def rest(self) -> None:
+        """Charger, regeneration and load off."""
+        self.record.note("stimulus", "sources and load off", current_a=0.0)
+        for name in ("charger", "regen", "load"):
+            if name in self.station.instruments:
+                self.station.instruments[name].off()
+
+    def set_temperature(self, temperature_degc: float | list[float], *, sensor: int | None = None) -> None:
+        """Make one sensor, or all, look like a temperature [°C]."""
+        where = "all sensors" if sensor is None else f"sensor {sensor}"
+        shown = f"{temperature_degc:g} °C" if isinstance(temperature_degc, int | float) else "a pattern"
+        self.record.note("stimulus", f"{where} to {shown}", sensor=sensor)
+        thermistors: roles.Thermistors = self.station.role("thermistors")
+        thermistors.set(temperature_degc=temperature_degc, sensor=sensor)
+
+    def insert(self, fault: str) -> None:
+        """Put a wiring fault in."""
+        self.record.note("fault", f"{fault} inserted", fault=fault, active=True)
+        self.station.fault_box(fault).insert(fault)
+
+    def remove(self, fault: str) -> None:
+        """Take a wiring fault out."""
+        self.record.note("fault", f"{fault} removed", fault=fault, active=False)
+        self.station.fault_box(fault).remove(fault)
+
+    def cut_power(self) -> None:
+        """Take the DUT's auxiliary supply away."""
+        self.record.note("power", "auxiliary supply of the DUT cut", on=False)
+        self.station.fault_box("dut_supply_open").insert("dut_supply_open")
+
+    def restore_power(self) -> None:
+        """Give it back."""
+        self.record.note("power", "auxiliary supply of the DUT back", on=True)
+        self.station.fault_box("dut_supply_open").remove("dut_supply_open")
+
+    def silence_host(self) -> None:
+        """Stop every message to the DUT."""
+        self.record.note("host", "host falls silent", talking=False)
+        self.dut.stop()
+
+    def resume_host(self) -> None:
+        """Talk again."""
+        self.record.note("host", "host talks again", talking=True)
+        self.dut.start()
+
+    def reset_fault(self) -> None:
+        """Ask the DUT to clear resettable faults."""
+        self.record.note("reset", "host asks for a fault reset", service=False)
+        self.dut.reset_fault()
+
+    def service_reset(self) -> None:
+        """The reset that only service may do."""
+        self.record.note("reset", "service reset", service=True)
+        self.dut.service_reset()
+
+    def publish_every(self, period_s: float) -> None:
+        """Slow the measured traces down for long runs, or speed them up, where the instrument can."""
+        change = getattr(self.station.role("cells"), "set_publish_period", None)
+        if change is None:
+            raise NotReady("the cell emulator of this station has a fixed sampling period")
+        change(period_s)

@@ -1,0 +1,162 @@
+"""The emulated rack: a plant, an emulated BMS, and the terminals that twins act on.
+
+One clock job advances the plant and then lets the BMS run its task, every 10 ms. Nothing else knows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from bench.clock import Clock
+from bench.emulated_bms.bms import EmulatedBms
+from bench.emulated_bms.daly_front import DalyFront
+from bench.emulated_bms.defects import Defect
+from bench.emulated_bms.memory import Memory
+from bench.errors import StationInvalid
+from bench.plant.plant import Plant, PlantSpec
+from bench.wires.can import CanHub, TwinBus
+from bench.wires.serial import open_serial
+from bench.wires.transcript import Transcript
+from dut_profiles.profile import Profile
+
+TICK_S = 0.01
+
+#: Twins and polls follow the physics of the same instant.
+ORDER_PHYSICS, ORDER_POLL = -100, 60
+
+
+@dataclass(frozen=True, slots=True)
+class PackState:
+    """The pack that a scenario wants to find.
+
+    Parameters
+    ----------
+    soc
+        State of charge at the start, 0..1.
+    temperature_degc
+        Of all cells and of the ambient [°C].
+    known_soc
+        What the BMS believes at the start; None: the truth.
+    capacity_spread, resistance_spread, soc_spread
+        Standard deviation between cells, relative (SOC: absolute).
+    soc_of_cell
+        Single cells that differ: index from 0 to SOC.
+    """
+
+    soc: float = 0.5
+    temperature_degc: float = 25.0
+    known_soc: float | None = None
+    capacity_spread: float = 0.007
+    resistance_spread: float = 0.03
+    soc_spread: float = 0.0
+    soc_of_cell: tuple[tuple[int, float], ...] = ()
+
+
+class Rack:
+    """Plant and emulated BMS on one clock.
+
+    Parameters
+    ----------
+    profile
+        The DUT that is emulated.
+    clock
+        A virtual clock.
+    seed
+        Of spread, noise and errors.
+    pack
+        The pack at the start.
+    defects
+        Applied to the BMS before its first task.
+    """
+
+    def __init__(
+        self, profile: Profile, clock: Clock, *, seed: int, pack: PackState, defects: Sequence[Defect] = ()
+    ) -> None:
+        self.profile, self.clock = profile, clock
+        self.plant = Plant(_plant_spec(profile, pack, seed))
+        self.memory = Memory()
+        self.hub = CanHub(clock, bitrate=int(profile.communication.bitrate))
+        self._node = self.hub.attach("dut", self._receive)
+        self.bms = EmulatedBms(
+            profile,
+            self.plant.port,
+            seed=seed,
+            memory=self.memory,
+            soc=pack.soc if pack.known_soc is None else pack.known_soc,
+            rtc_ms=0,
+            send=self._send,
+        )
+        for defect in defects:
+            defect.apply(self.bms)
+        clock.every(TICK_S, self._tick, name="plant and BMS", order=ORDER_PHYSICS)
+
+    def terminal(self, names: str) -> Any:
+        """The plant's terminal of that name; `a+b` gives an object with both as attributes.
+
+        Raises
+        ------
+        StationInvalid
+            If the plant has no such terminal.
+        """
+        found = {}
+        for name in names.split("+"):
+            try:
+                found[name] = self.plant.terminal(name)
+            except KeyError as error:
+                raise StationInvalid(
+                    f"twin://{names}", expected="a terminal of the emulated rack", found=repr(name)
+                ) from error
+        return SimpleNamespace(**found) if len(found) > 1 else found[names]
+
+    def dut_wire(self, transcript: Transcript) -> Any:
+        """The host's end of the DUT's line."""
+        if self.profile.communication.transport == "can":
+            return TwinBus(self.hub, "host")
+        front = DalyFront(self.bms)
+        baud = int(self.profile.communication.bitrate)
+        return open_serial(
+            "twin://dut", baud=baud, clock=self.clock, role="dut", transcript=transcript, twin=front
+        )
+
+    def _tick(self) -> None:
+        self.plant.step(TICK_S)
+        self.bms.tick()
+
+    def _send(self, can_id: int, data: bytes) -> None:
+        self._node.send(can_id, data)
+
+    def _receive(self, _t_s: float, can_id: int, data: bytes) -> None:
+        self.bms.receive(can_id, data)
+
+
+def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
+    """The pack behind the emulated DUT: what the profile declares, and otherwise the plant's defaults."""
+    thermistor, balancing = profile.thermistor, profile.balancing
+    special = dict(pack.soc_of_cell)
+    return PlantSpec(
+        cells=profile.pack.cells,
+        preset=profile.pack.cell_preset,
+        capacity_ah=profile.pack.capacity_ah,
+        soc=pack.soc,
+        soc_per_cell=tuple(special.get(cell, pack.soc) for cell in range(profile.pack.cells))
+        if special
+        else None,
+        temperature_degc=pack.temperature_degc,
+        ambient_degc=pack.temperature_degc,
+        seed=seed,
+        capacity_spread=pack.capacity_spread,
+        resistance_spread=pack.resistance_spread,
+        soc_spread=pack.soc_spread,
+        sensor_cells=tuple(profile.pack.sensor_cells),
+        thermistor_r25_ohm=thermistor.r25_ohm,
+        thermistor_beta_k=thermistor.beta_k,
+        thermistor_pullup_ohm=thermistor.pullup_ohm,
+        thermistor_reference_v=thermistor.reference_v,
+        precharge_resistor_ohm=profile.precharge.resistor_ohm,
+        break_rating_a=profile.switches.break_rating_a,
+        bleed_current_a=balancing.current_a,
+        nominal_cell_v=balancing.nominal_cell_v,
+    )

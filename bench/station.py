@@ -1,0 +1,346 @@
+"""A station: instruments and DUT opened in order, closed in reverse, energy off first and read back.
+
+Half-open is closed too. Identity and calibration are checked before anything is energised.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from bench.clock import Clock
+from bench.dut import Dut, open_dut
+from bench.emulated_bms.defects import Defect
+from bench.errors import NotReady, StationInvalid, UnsafeState
+from bench.rack import ORDER_POLL, PackState, Rack
+from bench.record import Record, Trace
+from bench.station_file import DutEntry, RoleEntry, StationFile, explained
+from bench.wires.can import CanHub, open_can, write_blf
+from bench.wires.modbus import open_modbus
+from bench.wires.serial import open_serial
+from bench.wires.transcript import Transcript
+from bench.wires.visa import open_visa
+from dut_profiles.profile import Profile
+from instruments import roles
+
+#: What a role has to be. Several fault boxes may share the work: `faults`, `faults_power`, ...
+ROLE_KINDS: dict[str, type] = {
+    "charger": roles.Supply,
+    "regen": roles.Supply,
+    "load": roles.Load,
+    "cells": roles.CellEmulator,
+    "thermistors": roles.Thermistors,
+    "faults": roles.FaultBox,
+    "meter": roles.Meter,
+}
+
+#: Energy first: sources, then loads, then what could still feed the DUT.
+CLOSING_ORDER = ("charger", "regen", "load", "faults", "cells", "thermistors", "meter")
+
+#: After everything is off, the pack current must have died away [A], within [s].
+REST_CURRENT_A, REST_WITHIN_S = 2.0, 2.0
+
+
+class Station:
+    """One bench with its DUT, for one test.
+
+    Parameters
+    ----------
+    file
+        The station as read and checked.
+    profile
+        The DUT.
+    seed
+        For the emulated parts; a real bench has none.
+    pack
+        The pack that the scenario wants to find.
+    defects
+        Seeded into an emulated BMS.
+
+    Raises
+    ------
+    StationInvalid
+        If defects are to be seeded into a real DUT, or a driver cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        file: StationFile,
+        profile: Profile,
+        *,
+        seed: int | None = None,
+        pack: PackState | None = None,
+        defects: Sequence[Defect] = (),
+    ) -> None:
+        self.file, self.profile = file, profile
+        self.clock = Clock(virtual=file.clock == "virtual")
+        self.transcript = Transcript()
+        self.instruments: dict[str, roles.Instrument] = {}
+        self.identities: dict[str, str] = {}
+        self.rack: Rack | None = None
+        self._seed = file.seed if seed is None else seed
+        if any(entry.is_twin for entry in file.connected().values()):
+            self.rack = Rack(profile, self.clock, seed=self._seed, pack=pack or PackState(), defects=defects)
+        elif defects:
+            raise StationInvalid(
+                str(file.path), expected="an emulated DUT for a seeded defect", found=file.dut.address
+            )
+        self._dut: Dut | None = None
+        self.record = Record([self], now_s=lambda: self.clock.now_s)
+
+    def __enter__(self) -> Station:
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def dut(self) -> Dut:
+        """The DUT, once open."""
+        if self._dut is None:
+            raise NotReady(f"station {self.file.name}: the DUT is not open")
+        return self._dut
+
+    def role(self, name: str) -> Any:
+        """The driver of a role.
+
+        Raises
+        ------
+        NotReady
+            If the station has no such role.
+        """
+        if name not in self.instruments:
+            raise NotReady(
+                f"station {self.file.name} ({self.file.path}): expected [roles.{name}] with a driver, "
+                f"found roles {', '.join(self.file.roles)}."
+            )
+        return self.instruments[name]
+
+    def fault_box(self, fault: str) -> roles.FaultBox:
+        """The box that holds `fault`. Raises `NotReady` if none does."""
+        boxes = [box for box in self.instruments.values() if isinstance(box, roles.FaultBox)]
+        for box in boxes:
+            if fault in box.faults:
+                return box
+        known = ", ".join(name for box in boxes for name in box.faults) or "none"
+        raise NotReady(f"station {self.file.name}: expected a fault box with {fault!r}, found {known}.")
+
+    def traces(self) -> dict[str, Trace]:
+        """What every instrument measured and the DUT reported, by standard name."""
+        found: dict[str, Trace] = {}
+        for source in [*self.instruments.values(), self._dut]:
+            if source is not None:
+                found.update(source.traces())
+        return found
+
+    def open(self) -> None:
+        """Open, identify and prepare every instrument, then reach the DUT.
+
+        Raises
+        ------
+        NotReady
+            Wrong identity, calibration overdue.
+        WireError
+            Nobody answers at an address.
+        """
+        for name, entry in self.file.roles.items():
+            self._check_calibration(name, entry)
+        for name, entry in self.file.roles.items():
+            self.instruments[name] = self._open_role(name, entry)
+            self._check_identity(name, entry)
+        for instrument in self.instruments.values():
+            instrument.prepare()
+        for name, entry in self.file.roles.items():
+            poll = getattr(self.instruments[name], "poll", None)
+            if poll is not None and entry.poll_s is not None:
+                self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
+        self._dut = self._open_dut(self.file.dut)
+
+    def close(self) -> None:
+        """Take energy away and read back that it is gone. Idempotent; one failure never stops the rest.
+
+        Raises
+        ------
+        UnsafeState
+            If an instrument could not be switched off, is not read back as off, or current still flows.
+        """
+        complaints: list[str] = []
+        names = sorted(self.instruments, key=lambda name: CLOSING_ORDER.index(_kind_name(name)))
+        for name in names:
+            complaints += _try(f"{name}: off", self.instruments[name].off)
+        if self._dut is not None:
+            complaints += _try("dut: standby", lambda: self.dut.request("standby"))
+            self.clock.sleep(0.5)
+            complaints += _try("dut: stop", self._dut.stop)
+        for name in names:
+            complaints += _try(
+                f"{name}: read back", lambda name=name: _demand_off(name, self.instruments[name])
+            )
+        if "cells" in self.instruments and not complaints:
+            complaints += _try("pack current", self._demand_no_current)
+        if complaints:
+            raise UnsafeState(
+                f"station {self.file.name} at {self.clock.now_s:.3f} s: " + "; ".join(complaints)
+            )
+
+    def _demand_no_current(self) -> None:
+        """Another instrument than the sources must see that no current flows."""
+
+        def dead() -> bool:
+            traces = self.instruments["cells"].traces()
+            return "current_a" not in traces or abs(float(traces["current_a"].last)) < REST_CURRENT_A
+
+        if not self.clock.until(dead, timeout_s=REST_WITHIN_S, step_s=0.05):
+            raise UnsafeState(
+                f"expected less than {REST_CURRENT_A} A, still {self.record.current_a.last:.1f} A"
+            )
+
+    def _check_calibration(self, name: str, entry: RoleEntry) -> None:
+        if entry.calibration and entry.calibration.due < self.clock.utc.date():
+            raise NotReady(
+                f"[roles.{name}] calibration: expected a date not before {self.clock.utc.date()}, "
+                f"found {entry.calibration.due} (certificate {entry.calibration.certificate})."
+            )
+
+    def _check_identity(self, name: str, entry: RoleEntry) -> None:
+        identity = self.identities[name] = self.instruments[name].identity()
+        if entry.serial and entry.serial not in identity:
+            raise NotReady(
+                f"[roles.{name}] at {entry.address}: expected serial {entry.serial!r}, "
+                f"found identity {identity!r}. Nothing was energised."
+            )
+
+    def _open_role(self, name: str, entry: RoleEntry) -> roles.Instrument:
+        driver = load_driver(f"{self.file.path}: [roles.{name}] driver", entry.driver)
+        where = f"{self.file.path}: [roles.{name}.options]"
+        try:
+            options = driver.Options.model_validate(entry.options)
+        except ValidationError as error:
+            raise explained(where, error, StationInvalid) from error
+        twin = None
+        if entry.is_twin and self.rack is not None:
+            terminal = self.rack.terminal(entry.address.removeprefix("twin://"))
+            twin = driver.twin(terminal, clock=self.clock, options=options, seed=self._seed_of(name))
+        wire = self._open_wire(name, entry, driver.transport, twin, options)
+        instrument = driver(
+            wire, clock=self.clock, role=name, max_v=entry.max_v, max_a=entry.max_a, options=options
+        )
+        kind = ROLE_KINDS.get(_kind_name(name))
+        if kind is None or not isinstance(instrument, kind):
+            raise StationInvalid(
+                f"{self.file.path}: [roles.{name}]",
+                expected=f"a role of {', '.join(ROLE_KINDS)} with a driver of that kind",
+                found=f"{entry.driver}, which is not a {kind.__name__ if kind else name}",
+            )
+        return cast("roles.Instrument", instrument)
+
+    def _open_wire(self, name: str, entry: RoleEntry, transport: str, twin: Any, options: Any) -> Any:
+        common: dict[str, Any] = {
+            "clock": self.clock,
+            "role": name,
+            "transcript": self.transcript,
+            "twin": twin,
+        }
+        match transport:
+            case "visa":
+                return open_visa(entry.address, **common)
+            case "serial":
+                return open_serial(entry.address, baud=options.baud, **common)
+            case "modbus":
+                return open_modbus(entry.address, baud=options.baud, **common)
+            case "can":
+                return self._open_can(name, entry, twin, options.bitrate)
+        raise StationInvalid(
+            f"{self.file.path}: [roles.{name}] driver",
+            expected="a transport visa, serial, modbus or can",
+            found=transport,
+        )
+
+    def _open_can(self, name: str, entry: RoleEntry, twin: Any, bitrate: int) -> Any:
+        hub = None
+        if twin is not None:
+            hub = CanHub(self.clock, bitrate)
+            twin.attach(hub)
+        return open_can(
+            entry.address, bitrate=bitrate, clock=self.clock, role=name, transcript=self.transcript, hub=hub
+        )
+
+    def _seed_of(self, role: str) -> int:
+        """A seed of its own for each twin: equal instruments must not err alike."""
+        return zlib.crc32(f"{self._seed} {role}".encode())
+
+    def can_log(self) -> bytes | None:
+        """The DUT's bus as BLF; None if it is not on CAN."""
+        frames = self._dut.frames() if self._dut is not None else []
+        if not frames:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return write_blf(Path(folder) / "dut.blf", frames, self.clock.epoch).read_bytes()
+
+    def _open_dut(self, entry: DutEntry) -> Dut:
+        link = self.profile.communication
+        if entry.is_twin and self.rack is not None:
+            wire = self.rack.dut_wire(self.transcript)
+        elif link.transport == "can":
+            wire = open_can(
+                entry.address,
+                bitrate=int(link.bitrate),
+                clock=self.clock,
+                role="dut",
+                transcript=self.transcript,
+            )
+        else:
+            wire = open_serial(
+                entry.address,
+                baud=int(link.bitrate),
+                clock=self.clock,
+                role="dut",
+                transcript=self.transcript,
+            )
+        return open_dut(self.profile, wire, clock=self.clock)
+
+
+def load_driver(where: str, name: str) -> Any:
+    """The driver class behind `module:Class`.
+
+    Raises
+    ------
+    StationInvalid
+        If the module or the class does not exist.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise StationInvalid(
+            where, expected='a driver as "module:Class"', found=f"{name!r} ({error})"
+        ) from error
+
+
+def _kind_name(role: str) -> str:
+    return next((kind for kind in ROLE_KINDS if role == kind or role.startswith(f"{kind}_")), role)
+
+
+def _demand_off(name: str, instrument: roles.Instrument) -> None:
+    if not instrument.is_off():
+        raise UnsafeState(f"{name} says that it is still on")
+
+
+def _try(what: str, action: Any) -> list[str]:
+    """Run one step of making safe; whatever goes wrong in it must not keep the others from running."""
+    try:
+        action()
+    except Exception as error:
+        return [f"{what}: {type(error).__name__}: {error}"]
+    return []
