@@ -1,0 +1,5 @@
+"""`python -m bench` is `bmsbench`."""
+
+from bench.cli import main
+
+main()

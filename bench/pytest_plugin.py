@@ -1,0 +1,293 @@
+"""The pytest plugin: options, fixtures, verdicts, evidence.
+
+A test marked with `bench.scenario.requirement` gets a station of its own, opened before and made safe after
+it. What it judged, and everything that was measured and reported meanwhile, becomes evidence. An error of the
+bench is shown as an error, never as a failure of the DUT; what was not judged is never green.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bench.errors import BenchError, NotApplicable
+from bench.verdict import Verdict
+
+# pytest loads every installed plugin at every start: plant, BMS and drivers only when a scenario needs them.
+if TYPE_CHECKING:
+    from bench.clock import Clock
+    from bench.collector import Collector, Judge, ObservedReference
+    from bench.procedure import Bench
+    from bench.record import Record
+    from bench.run import Campaign, Outcome
+    from bench.stimulus import CellStimulus
+    from dut_profiles.profile import Profile
+
+_CAMPAIGN: pytest.StashKey[Campaign] = pytest.StashKey()
+_OUTCOME: pytest.StashKey[Outcome] = pytest.StashKey()
+
+_OPTIONS: dict[str, tuple[str, str]] = {
+    "bench-station": ("emulated", "station: a name in bench/stations or a TOML file"),
+    "bench-dut": ("hd_lfp_24s", "DUT profile: a name in dut_profiles or a TOML file"),
+    "bench-seed": ("", "seed of spread, noise and errors of the emulated parts (default: the station's)"),
+    "bench-defect": ("", "seed this defect into the emulated BMS"),
+    "bench-defects-from": ("", "a Python file with further defects"),
+    "bench-rule": ("simple", "decision rule: simple or guarded acceptance"),
+    "bench-results": ("results", "folder for results"),
+    "bench-requirements": ("", "TOML file of clauses (default: requirements.toml beside the scenarios)"),
+}
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(Hooks)
+
+
+class Hooks:
+    """Hooks that a conftest.py may implement."""
+
+    @pytest.hookspec
+    def pytest_bench_sealed(self, run_folder: Path) -> None:
+        """The evidence of a run is complete and sealed; render reports from it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bench", "bmsbench: test bench for battery management systems")
+    for name, (default, text) in _OPTIONS.items():
+        env = name.upper().replace("-", "_")
+        shown = f" [default: {default}]" if default else ""
+        group.addoption(f"--{name}", default=None, help=f"{text}{shown}; environment {env}")
+        parser.addini(name.replace("-", "_"), text, default=default)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "bench_scenario(id, clauses): a validation scenario and what it traces to"
+    )
+    config.addinivalue_line("markers", "bench_pack(**state): the pack that a scenario wants to find")
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    """Command line, then environment, then ini file, then default."""
+    given = config.getoption(f"--{name}")
+    if given is None:
+        given = os.environ.get(name.upper().replace("-", "_"))
+    return str(config.getini(name.replace("-", "_")) if given is None else given)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Read station, profile and defects once, before the first scenario."""
+    items = [item for item in session.items if item.get_closest_marker("bench_scenario")]
+    if not items or session.config.option.collectonly:
+        return
+    from bench.run import Campaign, Options
+
+    config = session.config
+    options = Options(
+        station=_option(config, "bench-station"),
+        dut=_option(config, "bench-dut"),
+        seed=_option(config, "bench-seed"),
+        defect=_option(config, "bench-defect"),
+        defects_from=_option(config, "bench-defects-from"),
+        rule=_option(config, "bench-rule"),
+        results=Path(_option(config, "bench-results")),
+        requirements=Path(
+            _option(config, "bench-requirements") or items[0].path.parent / "requirements.toml"
+        ),
+    )
+    try:
+        scenarios = [_scenario_of(item) for item in items]
+        campaign = Campaign(
+            options, scenarios, command_line=" ".join(map(str, config.invocation_params.args))
+        )
+    except BenchError as error:
+        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+    config.stash[_CAMPAIGN] = campaign
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _scenario_of(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
+    marker = item.get_closest_marker("bench_scenario")
+    assert marker is not None
+    return marker.kwargs["id"], tuple(marker.kwargs["clauses"])
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """A terminated run takes the same way out as Ctrl-C: through the teardown of the station."""
+    raise KeyboardInterrupt("terminated")
+
+
+# -- fixtures -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """The bench with its DUT, open and prepared; energy off and read back as off afterwards."""
+    from bench.procedure import Bench
+    from bench.rack import PackState
+
+    campaign = request.config.stash.get(_CAMPAIGN, None)
+    outcome = request.node.stash.get(_OUTCOME, None)
+    if campaign is None or outcome is None:
+        raise pytest.UsageError("the fixture 'bench' is for tests marked with bench.scenario.requirement")
+    marker = request.node.get_closest_marker("bench_pack")
+    station = campaign.station(PackState(**(marker.kwargs if marker else {})))
+    outcome.station = station
+    with station:
+        outcome.start_s = station.clock.now_s
+        yield Bench(station)
+
+
+@pytest.fixture
+def collector(request: pytest.FixtureRequest, bench: Bench) -> Collector:
+    """What the scenario judged."""
+    return request.node.stash[_OUTCOME].collector  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def reference(bench: Bench, collector: Collector) -> ObservedReference:
+    """The reference model for this DUT, on this record."""
+    from bench.collector import ObservedReference
+
+    return ObservedReference(bench.profile, bench.record, collector)
+
+
+@pytest.fixture
+def judge(collector: Collector) -> Judge:
+    """Windows whose judgements reach the evidence."""
+    from bench.collector import Judge
+
+    return Judge(collector)
+
+
+@pytest.fixture
+def record(bench: Bench) -> Record:
+    """What was measured and reported."""
+    return bench.record
+
+
+@pytest.fixture
+def clock(bench: Bench) -> Clock:
+    """Bench time."""
+    return bench.clock
+
+
+@pytest.fixture
+def cells(bench: Bench) -> CellStimulus:
+    """The cell emulator."""
+    return bench.cells
+
+
+@pytest.fixture
+def dut(bench: Bench) -> Any:
+    """The DUT."""
+    return bench.dut
+
+
+@pytest.fixture
+def profile(bench: Bench) -> Profile:
+    """What the DUT's maker declares."""
+    return bench.profile
+
+
+# -- verdicts and evidence ----------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    campaign = item.config.stash.get(_CAMPAIGN, None)
+    marker = item.get_closest_marker("bench_scenario")
+    if campaign is None or marker is None:
+        return (yield)
+    from bench.collector import Collector
+    from bench.run import Outcome
+
+    scenario, clauses = _scenario_of(item)
+    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
+    outcome = Outcome(scenario, item.nodeid, doc, clauses, Collector(campaign.rule))
+    outcome.parameters = _parameters(item)
+    item.stash[_OUTCOME] = outcome
+    try:
+        return (yield)
+    finally:
+        line = campaign.finish(outcome)
+        reporter = item.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    marker = item.get_closest_marker("bench_pack")
+    callspec = getattr(item, "callspec", None)
+    return {**(marker.kwargs if marker else {}), **(callspec.params if callspec else {})}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    outcome = item.stash.get(_OUTCOME, None)
+    if outcome is None:
+        return report
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, NotApplicable):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, str(error))
+        outcome.skip(str(error))
+    elif error is not None and not isinstance(error, pytest.skip.Exception | KeyboardInterrupt):
+        outcome.raised(error, during=call.when)
+    elif isinstance(error, pytest.skip.Exception):
+        outcome.skip(str(error))
+    elif isinstance(error, KeyboardInterrupt):
+        outcome.raised(BenchError("interrupted"), during=call.when)
+    if call.when == "call" and report.passed and not outcome.collector.judged:
+        report.outcome = "failed"
+        report.longrepr = f"{outcome.id}: the scenario judged nothing, so it proves nothing"
+        outcome.raised(BenchError(report.longrepr), during="call")
+    report.bench_verdict = str(outcome.verdict)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
+    verdict = getattr(report, "bench_verdict", None)
+    if verdict is None:
+        return None
+    if report.passed:
+        # The plugin writes a line of its own for each scenario.
+        return ("passed" if report.when == "call" else "", "", "")
+    if report.skipped:
+        return "skipped", "", ""
+    category = {Verdict.INCONCLUSIVE: "inconclusive", Verdict.FAIL: "failed"}.get(Verdict(verdict), "error")
+    return category, "", ""
+
+
+def pytest_assertion_pass(item: pytest.Item, lineno: int, orig: str, expl: str) -> None:
+    outcome = item.stash.get(_OUTCOME, None)
+    if outcome is not None:
+        outcome.collector.checks.append(orig)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    campaign = session.config.stash.get(_CAMPAIGN, None)
+    if campaign is None:
+        return
+    folder = campaign.seal()
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        session.exitstatus = campaign.exit_code()
+    if folder is not None:
+        session.config.hook.pytest_bench_sealed(run_folder=folder)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    campaign = config.stash.get(_CAMPAIGN, None)
+    if campaign is not None:
+        terminalreporter.ensure_newline()
+        terminalreporter.write_line(campaign.last_words())

@@ -1,0 +1,337 @@
+"""A run: which scenarios with which station and DUT, what came of each, sealed at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import platform
+import tomllib
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+import bench
+from bench.collector import Collector
+from bench.emulated_bms.defects import CATALOGUE, Defect, load_defects_from
+from bench.errors import BenchError, DefectInvalid, Inconclusive, InvalidInput
+from bench.evidence import (
+    Clause,
+    DutInfo,
+    EvidenceWriter,
+    RoleInfo,
+    RunInfo,
+    ScenarioResult,
+    StationInfo,
+    headline,
+)
+from bench.rack import PackState
+from bench.station import Station
+from bench.station_file import load_station
+from bench.verdict import DecisionRule, Verdict, worst
+from dut_profiles.profile import find_profile, load_profile
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for, as text."""
+
+    station: str
+    dut: str
+    seed: str
+    defect: str
+    defects_from: str
+    rule: str
+    results: Path
+    requirements: Path
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one scenario, while it is coming."""
+
+    id: str
+    nodeid: str
+    title: str
+    clauses: tuple[str, ...]
+    collector: Collector
+    parameters: dict[str, object] = field(default_factory=dict)
+    station: Station | None = None
+    start_s: float = 0.0
+    message: str = ""
+    exit_code: int = 0
+    _raised: list[Verdict] = field(default_factory=list)
+    _skipped: bool = False
+
+    def raised(self, error: BaseException, *, during: str) -> None:
+        """Take what setup, the test or teardown raised. Only the test itself can find the DUT wrong."""
+        match error:
+            case Inconclusive():
+                verdict = Verdict.INCONCLUSIVE
+            case AssertionError() if during == "call":
+                verdict = Verdict.FAIL
+            case _:
+                verdict = Verdict.ERROR
+        if isinstance(error, BenchError):
+            self.exit_code = max(self.exit_code, error.exit_code)
+        kind = "" if verdict is Verdict.FAIL else f"{type(error).__name__}: "
+        text = f"{kind}{error}".strip() or type(error).__name__
+        if verdict.severity >= self.verdict.severity or not self.message:
+            self.message = text
+        self._raised.append(verdict)
+
+    def skip(self, reason: str) -> None:
+        """The scenario does not apply to this DUT."""
+        self._skipped, self.message = True, reason
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of what was judged and what was raised."""
+        if self._skipped and not self._raised:
+            return Verdict.SKIPPED
+        judged = [judgement.verdict for judgement in self.collector.judgements]
+        if not judged and self.collector.checks:
+            judged = [Verdict.PASS]
+        return worst([*judged, *self._raised])
+
+    def result(self) -> ScenarioResult:
+        """For the evidence."""
+        station, collector = self.station, self.collector
+        message = self.message or (collector.findings[0] if collector.findings else "")
+        return ScenarioResult(
+            id=self.id,
+            nodeid=self.nodeid,
+            title=self.title,
+            clauses=self.clauses,
+            hazard=self.id.partition("-")[0],
+            verdict=self.verdict,
+            message=message,
+            judgements=tuple(collector.judgements),
+            findings=tuple(collector.findings),
+            events=tuple(station.record.events) if station else (),
+            start_s=self.start_s,
+            duration_s=station.clock.now_s - self.start_s if station else 0.0,
+            parameters=self.parameters,
+            trips=tuple(collector.trips),
+        )
+
+
+class Campaign:
+    """One run of a suite.
+
+    Raises
+    ------
+    InvalidInput
+        If station, profile, defect, rule, seed or requirements cannot be used. Nothing is opened by then.
+    """
+
+    def __init__(
+        self, options: Options, scenarios: Sequence[tuple[str, tuple[str, ...]]], *, command_line: str
+    ) -> None:
+        self.file = load_station(options.station)
+        self.profile = load_profile(options.dut)
+        self.seed = _seed(options.seed, self.file.seed)
+        self.defects = _defects(options)
+        self.rule = _rule(options.rule)
+        self.clauses = _clauses(options.requirements, scenarios)
+        self.options, self.total = options, len(scenarios)
+        self.outcomes: list[tuple[Verdict, int]] = []
+        self.virtual_s = 0.0
+        self._command_line = command_line
+        self._writer: EvidenceWriter | None = None
+        self._folder: Path | None = None
+
+    def station(self, pack: PackState) -> Station:
+        """A station for one scenario, not open yet."""
+        return Station(self.file, self.profile, seed=self.seed, pack=pack, defects=self.defects)
+
+    def finish(self, outcome: Outcome) -> str:
+        """Store what came of a scenario; return a line that says so."""
+        result = outcome.result()
+        station = outcome.station
+        writer = self._open_writer(station)
+        rows: list[dict[str, object]] = []
+        if station is not None:
+            rows = [
+                {"t_s": entry.t_s, "role": entry.role, "direction": entry.direction, "data": entry.data}
+                for entry in station.transcript
+            ]
+        writer.scenario(
+            result,
+            station.traces() if station else {},
+            rows,
+            station.can_log() if station else None,
+        )
+        self.outcomes.append((result.verdict, outcome.exit_code))
+        self.virtual_s += result.duration_s
+        return self._line(result)
+
+    def _line(self, result: ScenarioResult) -> str:
+        counts = Counter(verdict for verdict, _ in self.outcomes)
+        shown = ", ".join(f"{count} {verdict}" for verdict in Verdict if (count := counts[verdict]))
+        best = headline(result.judgements)
+        margin = ""
+        if best is not None and math.isfinite(best.margin):
+            margin = f"margin {best.margin:+.4g} {best.unit}"
+        number = f"[{len(self.outcomes):>{len(str(self.total))}}/{self.total}]"
+        line = (
+            f"{number} {result.id:<6} {result.verdict:<12} {result.duration_s:8.1f} s  {margin:<24} "
+            f"{result.title[:60]:<60} | {shown}, {self.virtual_s:.0f} s simulated"
+        )
+        return line if result.verdict in (Verdict.PASS,) else f"{line}\n        {result.message[:300]}"
+
+    def seal(self) -> Path | None:
+        """End the evidence; return the run's folder, or None if nothing ran."""
+        if self._writer is None or self._folder is None:
+            return None
+        self._writer.seal()
+        _point_latest_to(self._folder)
+        return self._folder
+
+    def exit_code(self) -> int:
+        """0 only if something was judged and all of it passed; see the README for the others."""
+        verdicts = [verdict for verdict, _ in self.outcomes]
+        broken = max((code for _, code in self.outcomes), default=0)
+        if broken >= 40:
+            return broken
+        if Verdict.FAIL in verdicts or Verdict.ERROR in verdicts:
+            return 1
+        if Verdict.INCONCLUSIVE in verdicts:
+            return Inconclusive.exit_code
+        return 0 if Verdict.PASS in verdicts else 5
+
+    def last_words(self) -> str:
+        """The verdict of the run and where its evidence is."""
+        counts = Counter(verdict for verdict, _ in self.outcomes)
+        shown = ", ".join(f"{count} {verdict}" for verdict in Verdict if (count := counts[verdict]))
+        overall = worst(verdict for verdict, _ in self.outcomes)
+        return f"bmsbench: {overall}: {shown or 'nothing judged'}; evidence in {self._folder or 'no folder'}"
+
+    def _open_writer(self, station: Station | None) -> EvidenceWriter:
+        """The writer of this run. Made at the first scenario, when the identities are known."""
+        if self._writer is None:
+            now = datetime.now(UTC)
+            run = uuid.uuid4().hex[:8]
+            serial = "".join(c if c.isalnum() or c in "-." else "_" for c in self.profile.identity.serial)
+            self._folder = self.options.results / f"{now:%Y%m%dT%H%M%SZ}_{run}_{serial}"
+            profile_path = find_profile(self.options.dut)
+            profile_text = profile_path.read_text(encoding="utf-8")
+            info = RunInfo(
+                run=run,
+                started_utc=now.isoformat(timespec="seconds"),
+                bmsbench_version=bench.__version__,
+                python=platform.python_version(),
+                platform=platform.platform(),
+                seed=self.seed,
+                decision_rule=self.rule,
+                station=self._station_info(station),
+                dut=self._dut_info(profile_path, profile_text),
+                defect=self.defects[0].name if self.defects else None,
+                command_line=self._command_line,
+                clauses=self.clauses,
+            )
+            station_text = self.file.path.read_text(encoding="utf-8")
+            self._writer = EvidenceWriter(self._folder, info, profile_text, station_text)
+        return self._writer
+
+    def _station_info(self, station: Station | None) -> StationInfo:
+        identities = station.identities if station else {}
+        roles = []
+        for name, entry in self.file.roles.items():
+            module = import_module(entry.driver.partition(":")[0])
+            calibration = entry.calibration
+            roles.append(
+                RoleInfo(
+                    role=name,
+                    driver=entry.driver,
+                    address=entry.address,
+                    identity=identities.get(name, "not asked"),
+                    label=import_module("instruments.exchange").weakest_label(module.EXCHANGES),
+                    calibration=f"{calibration.certificate}, due {calibration.due}" if calibration else "",
+                )
+            )
+        return StationInfo(self.file.name, self.file.clock, tuple(roles))
+
+    def _dut_info(self, path: Path, text: str) -> DutInfo:
+        identity = asdict_identity(self.profile.identity)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return DutInfo(**identity, emulated=self.file.dut.is_twin, profile=path.name, profile_sha256=digest)
+
+
+def asdict_identity(identity: object) -> dict[str, str]:
+    """Vendor, model, hardware, firmware and serial number of a profile."""
+    return {key: getattr(identity, key) for key in ("vendor", "model", "hardware", "firmware", "serial")}
+
+
+def known_defects(defects_from: str) -> dict[str, Defect]:
+    """The project's own defects and those of a file, by name.
+
+    Raises
+    ------
+    DefectInvalid
+        If the file cannot be used.
+    """
+    found: dict[str, Defect] = dict(CATALOGUE)
+    if defects_from:
+        found |= load_defects_from(Path(defects_from))
+    return found
+
+
+def _defects(options: Options) -> list[Defect]:
+    known = known_defects(options.defects_from)
+    if not options.defect:
+        return []
+    if options.defect not in known:
+        raise DefectInvalid(
+            "--bench-defect", expected=f"one of {', '.join(sorted(known))}", found=options.defect
+        )
+    return [known[options.defect]]
+
+
+def _seed(text: str, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdecimal():
+        raise InvalidInput("--bench-seed", expected="a whole number from 0", found=repr(text))
+    return int(text)
+
+
+def _rule(text: str) -> DecisionRule:
+    if text not in ("simple", "guarded"):
+        raise InvalidInput("--bench-rule", expected="simple or guarded", found=repr(text))
+    return cast("DecisionRule", text)
+
+
+def _clauses(path: Path, scenarios: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Clause, ...]:
+    """Every clause that the scenarios name, with its title. A clause that is not in the file is an error."""
+    if not path.is_file():
+        raise InvalidInput("--bench-requirements", expected="a TOML file of clauses", found=str(path))
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(str(path), expected="TOML", found=str(error)) from error
+    named: dict[str, Clause] = {}
+    for scenario, clauses in scenarios:
+        for ref in clauses:
+            if ref not in table:
+                raise InvalidInput(
+                    f"{path}: scenario {scenario}", expected=f"a table [{ref!r}]", found="none"
+                )
+            row = table[ref]
+            named[ref] = Clause(ref, str(row.get("title", "")), str(row.get("source", "unverified")))
+    return tuple(named.values())
+
+
+def _point_latest_to(folder: Path) -> None:
+    latest = folder.parent / "latest"
+    try:
+        latest.unlink(missing_ok=True)
+        latest.symlink_to(folder.name, target_is_directory=True)
+    except OSError:
+        # Windows without the right to make links: a text file says it too.
+        (folder.parent / "latest.txt").write_text(folder.name + os.linesep, encoding="utf-8")
