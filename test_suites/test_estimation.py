@@ -1,0 +1,150 @@
+"""SE: state of charge under heavy duty."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.collector import Judge, ObservedReference
+from bench.procedure import Bench
+from bench.reference.soc import soc_error, soc_trace
+from bench.scenario import pack, requirement
+from test_suites.duties import load_duty
+
+#: Sampling of the measured traces in long runs [s].
+SLOW_S = 0.1
+
+
+def _soc_error(bench: Bench, soc_0: float) -> float:
+    """Largest difference of the reported SOC and the coulombs that the bench counted from a known start."""
+    estimate = soc_trace(bench.record, soc_0, 0.001, bench.profile.pack.capacity_ah)
+    error, _ = soc_error(bench.record, estimate)
+    return float(np.nanmax(np.abs(error)))
+
+
+def _follow(bench: Bench, power_w: np.ndarray) -> None:
+    """Make load and regeneration follow a power, one value a second; positive charges the pack."""
+    pack_v = bench.profile.pack.nominal_v
+    regenerating = False
+    for power in power_w:
+        current_a = float(power) / pack_v
+        if current_a < -0.5:
+            if regenerating:
+                bench.station.role("regen").off()
+            regenerating = False
+            bench.load.sink(current_a=-current_a)
+        else:
+            bench.load.off()
+            if current_a > 0.5:
+                bench.station.role("regen").source(
+                    voltage_v=bench.profile.pack.cells * 3.6, current_a=current_a
+                )
+            elif regenerating:
+                bench.station.role("regen").off()
+            regenerating = current_a > 0.5
+        bench.wait(1.0)
+        pack_v = float(bench.record["pack_v"].last)
+
+
+@requirement("GB/T 34131-2023", scenario="SE-02")
+@pack(soc=0.75, temperature_degc=25.0)
+def test_se_02_truck_cruise(bench: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """State of charge stays within its bound over a measured truck cycle, with no jump."""
+    bound = bench.profile.soc
+    bench.start()
+    bench.mode("drive")
+    bench.publish_every(SLOW_S)
+    _, power_w = load_duty("hhddt_cruise_power")
+    bench.record.note("stimulus", "duty hhddt_cruise: power of a truck with regeneration")
+    _follow(bench, power_w)
+    bench.rest()
+    bench.wait(2.0)
+
+    assert _soc_error(bench, 0.75) in judge.at_most(
+        bound.error_bound, unit="1", what="largest error of the reported SOC", reason="declared bound"
+    )
+    reported = bench.record["dut.soc"]
+    steps = np.abs(np.diff(reported.value)) / np.maximum(np.diff(reported.t_s), 1.0)
+    assert float(steps.max()) in judge.at_most(
+        bound.jump_bound_per_s,
+        unit="1",
+        what="largest jump of the reported SOC in 1 s",
+        reason="declared bound",
+    )
+    assert reference.explains(bench.record)
+
+
+@requirement("GB/T 34131-2023", scenario="SE-04")
+@pack(soc=0.60)
+def test_se_04_power_cut_in_drive(bench: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """State of charge survives a power cut in the middle of a discharge."""
+    bench.start()
+    bench.mode("drive")
+    bench.publish_every(SLOW_S)
+    bench.discharge(0.8 * bench.profile.pack.max_discharge_a)
+    bench.wait(120.0)
+    before = float(bench.dut.telemetry().soc)
+    bench.cut_power()
+    bench.wait(2.0)
+    bench.rest()
+    bench.request("standby")
+    bench.restore_power()
+    bench.wait(5.0)
+    after = float(bench.dut.telemetry().soc)
+    assert after in judge.around(
+        before,
+        bench.profile.soc.restored_within,
+        unit="1",
+        what="SOC after the power cut",
+        reason="declared: restored within this of the value before",
+    )
+    assert _soc_error(bench, 0.60) in judge.at_most(
+        bench.profile.soc.error_bound,
+        unit="1",
+        what="largest error of the reported SOC",
+        reason="declared bound",
+    )
+    assert reference.explains(bench.record)
+
+
+@requirement("GB/T 34131-2023", scenario="SE-05")
+@pack(soc=0.10, known_soc=0.13)
+def test_se_05_correction_at_rest(bench: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """After a rest where the open-circuit voltage is informative, SOC moves towards the truth."""
+    bound = bench.profile.soc
+    bench.start()
+    bench.mode("standby")
+    bench.publish_every(1.0)
+    bench.wait(bound.rest_s + bound.converges_s)
+
+    reported = bench.record["dut.soc"]
+    steps = np.abs(np.diff(reported.value)) / np.maximum(np.diff(reported.t_s), 1.0)
+    assert float(steps.max()) in judge.at_most(
+        bound.jump_bound_per_s, unit="1", what="largest jump in 1 s", reason="declared bound"
+    )
+    error = abs(float(reported.last) - 0.10)
+    assert error in judge.at_most(
+        0.03, unit="1", what="error after the correction", reason="not larger than the 3 % it began with"
+    )
+    assert error <= abs(float(reported.value[0]) - 0.10) + 0.001
+    assert reference.explains(bench.record)
+
+
+@requirement("GB/T 34131-2023", scenario="SE-06")
+@pack(soc=0.50)
+def test_se_06_long_rest_drifts_little(bench: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """With no current the counted charge does not run away."""
+    bench.start()
+    bench.mode("standby")
+    bench.publish_every(1.0)
+    first = float(bench.dut.telemetry().soc)
+    bench.wait(600.0)
+    offset_a = bench.profile.measurement.current_tolerance_a
+    permitted = offset_a * 600.0 / 3600.0 / bench.profile.pack.capacity_ah + 0.001
+    assert float(bench.dut.telemetry().soc) in judge.around(
+        first,
+        permitted,
+        unit="1",
+        what="SOC after ten minutes at rest",
+        reason="declared current offset over time",
+    )
+    assert reference.explains(bench.record)
