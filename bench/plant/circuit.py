@@ -105,6 +105,7 @@ Bools = NDArray[np.bool_]
 FINE_S = 20e-6  # step while something is faster than a tick
 FLOOR_S = 1e-6  # no step is halved below this
 ACTIVE_S = 1e-3  # while stepping finely, the cells are updated this often
+PRECHARGING_S = 0.01  # keeps the heat of the precharge resistor right in long steps
 SWING_A = 2.0  # a current further than this from its steady value is stepped finely
 LINE_A = 0.05  # a source or load may leave its line by this much in one step
 SNAP_A = 0.02  # a limit this near to where it is heading has arrived
@@ -338,6 +339,8 @@ def advance_circuit(
             h = min(h, max(SWING_A / max(state[IN_LOAD_SLEW], 1e-6), FINE_S))
         if fine:
             h = min(h, FINE_S)
+        elif state[RESISTOR_SHARE] > 0.5:
+            h = min(h, PRECHARGING_S)
 
         error, swing = try_step(h, emf_v, constant, fault, state)
         if swing > SWING_A and h > FINE_S:

@@ -29,9 +29,10 @@ Bools = NDArray[np.bool_]
 @njit  # type: ignore[untyped-decorator]
 def compare(before_a: float, after_a: float, h: float, end_s: float, supplied: bool, state: Floats) -> None:
     """The short-circuit comparator on the shunt: level, delay, latch; it fires the pyro switch by itself."""
-    if state[IN_RESET] != 0.0 or after_a < state[IN_THRESHOLD_A]:
+    dead = state[IN_RESET] != 0.0 or not supplied
+    if dead or after_a < state[IN_THRESHOLD_A]:
         state[ABOVE] = 0.0
-        if state[IN_RESET] != 0.0:
+        if dead:
             state[TRIPPED] = 0.0
         return
     if state[TRIPPED] != 0.0:
@@ -47,7 +48,7 @@ def compare(before_a: float, after_a: float, h: float, end_s: float, supplied: b
     if over >= -1e-10:
         state[TRIPPED] = 1.0
         state[TRIP_S] = end_s - over
-        if supplied and state[PYRO_S] < 0.0:
+        if state[PYRO_S] < 0.0:
             state[PYRO_S] = max(over, 0.0)
 
 

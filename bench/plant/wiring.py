@@ -53,9 +53,9 @@ Bools = NDArray[np.bool_]
 
 # Front end, all project defaults of the usual order: filter capacitor and input resistance between inputs,
 # bias and test currents per input, protection diode.
-FILTER_F = 100e-9
-INPUT_OHM = 10e6
-BIAS_A = 0.1e-6
+FILTER_F = 47e-9
+INPUT_OHM = 20e6
+BIAS_A = 0.05e-6
 TEST_A = 100e-6
 DIODE_S = 1.0
 SERIES_FAULT_OHM = 1000.0
@@ -101,7 +101,8 @@ def advance_taps(
         _share_currents(h, cell, cell_flag, tap, constant, state)
     for k in range(cells):
         connected = cell_flag[CONNECTED, k]
-        cell[CHANNEL_V, k] = cell[CELL_V, k] if connected else 0.0
+        # Its sense pair is at the tap, so with the channel off it reads the cell that is there.
+        cell[CHANNEL_V, k] = cell[CELL_V, k]
         cell[CHANNEL_A, k] = cell[SENSE_A, k] if connected else 0.0
 
 
