@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+
 from bench.evidence import Trip
 from bench.record import Record, Trace
 from bench.reference import Explanation, Reference
