@@ -81,6 +81,8 @@ class ScriptedDaly:
             case 0x98:
                 bits = {daly_data.ALARMS.index(name) for name in self.alarms}
                 return daly.replies(0x98, [daly_data.pack_bits(bits)])
+            case 0x00:
+                return bytes(daly.Frame(1, 0x00, frame.data))
             case 0xD9 | 0xDA:
                 values = daly.values(frame)
                 self.mos |= values
@@ -231,6 +233,28 @@ def test_the_cell_or_sensor_of_an_alarm_is_the_one_that_is_extreme_when_it_comes
     assert {23.0, 7.0} <= set(dut.traces()["dut.fault_index"].value.tolist())
 
 
+def test_what_cannot_be_read_is_not_a_number(dut, bms, clock):
+    bms.cells[7], bms.degc[2] = 0.0, -40.0
+    bms.alarms = {"cell_wire_lost"}
+    dut.start()
+    clock.sleep(1.5)
+
+    told = dut.telemetry()
+
+    assert np.flatnonzero(np.isnan(told.cell_v)).tolist() == [7]
+    assert np.flatnonzero(np.isnan(told.temperature_degc)).tolist() == [2]
+    assert told.fault_index == 7
+
+
+def test_a_reset_is_a_restart(dut, bms, clock):
+    dut.start()
+    clock.sleep(1.0)
+    dut.reset_fault()
+    clock.sleep(0.6)
+
+    assert 0x00 in bms.asked
+
+
 def test_noise_and_echoes_do_not_disturb(dut, bms, clock):
     bms.noise, bms.echo = b"\x00\xa5\xa5\x13", True
     dut.start()
@@ -295,8 +319,8 @@ def test_another_pack_than_the_profile_is_not_ready(dut, bms):
 
 
 def test_what_the_dialect_cannot_do_is_refused(dut):
-    assert dut.features == {"mode", "bleed_flags", "cell_extremes"}
-    for ask in (dut.read_log, dut.service_reset, dut.reset_fault):
+    assert dut.features == {"mode", "reset", "bleed_flags", "cell_extremes"}
+    for ask in (dut.read_log, dut.service_reset):
         with pytest.raises(NotReady, match="daly_uart_a5"):
             ask()
     assert dut.frames() == []

@@ -1,7 +1,8 @@
 """The host's end of a Daly's serial line: requests in a queue, one under way at a time, nobody waits for it.
 
-A round of questions takes half a second at 9600 baud. A clock job that waited so long would hold up every other
-job that waits for its own instrument just then; so this one only looks, every few milliseconds, at what arrived.
+A round of questions takes half a second at 9600 baud. A clock job that waited so long would hold up every
+other job that waits for its own instrument just then; so this one only looks, every few milliseconds, at what
+has arrived.
 """
 
 from __future__ import annotations

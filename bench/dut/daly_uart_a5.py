@@ -19,7 +19,7 @@ from dut_profiles.protocols import daly_data
 from dut_profiles.protocols import daly_uart_a5 as daly
 
 #: What the dialect can do: two switches, no state machine, no log, no limits, no insulation.
-_FEATURES: Final = frozenset({"mode", "bleed_flags", "cell_extremes"})
+_FEATURES: Final = frozenset({"mode", "reset", "bleed_flags", "cell_extremes"})
 
 #: Project's name of each alarm of the maker; level 1 only where the project has a warning of its own.
 #: What is not here keeps the maker's name.
@@ -91,6 +91,10 @@ _NAMED_BY: Final = {
 _ALARM_TRACES: Final = tuple(
     dict.fromkeys(ALARM_NAMES.get(name, name) for name in daly_data.ALARMS if not name.startswith("reserved"))
 )
+
+
+#: What the wire says of a cell or a sensor that cannot be read: raw 0.
+_NO_CELL_V, _NO_SENSOR_DEGC = 0.0, -40.0
 
 
 def connect(profile: Profile, wire: Any, clock: Clock) -> DalyDut:
@@ -171,8 +175,9 @@ class DalyDut:
         return self._clock.until(lambda: self.state() == state, timeout_s=timeout_s)
 
     def reset_fault(self) -> None:
-        """Not offered: the dialect knows only a restart."""
-        raise self._lacks("reset")
+        """As `Dut.reset_fault`: the dialect knows only a restart, after which both switches are off."""
+        self._controls.clear()
+        self.line.ask(daly_data.RESET, lambda _: None, first=True)
 
     def service_reset(self) -> None:
         """Not offered."""
@@ -268,9 +273,13 @@ class DalyDut:
         try:
             match command:
                 case daly_data.CELLS:
-                    self._keep("dut.cell_v", daly_data.cell_voltages(data, cells=cells))
+                    cell_v = _known(daly_data.cell_voltages(data, cells=cells), _NO_CELL_V)
+                    self._keep("dut.cell_v", cell_v)
+                    self._name_lost("cell_wire_lost", cell_v)
                 case daly_data.TEMPERATURES:
-                    self._keep("dut.temperature_degc", daly_data.temperatures(data, sensors=sensors))
+                    degc = _known(daly_data.temperatures(data, sensors=sensors), _NO_SENSOR_DEGC)
+                    self._keep("dut.temperature_degc", degc)
+                    self._name_lost("cell_sensor_fault", degc)
                 case daly_data.BALANCING:
                     bits = daly_data.set_bits(data[0])
                     self._keep("dut.bleeds", [float(cell in bits) for cell in range(cells)])
@@ -303,6 +312,12 @@ class DalyDut:
                 self.line.ask(command, partial(self._take_index, number), first=True)
         self._keep("dut.fault_index", self._values.get("dut.fault_index", np.nan))
 
+    def _name_lost(self, bit: str, value: Floats) -> None:
+        """The cell or sensor of a lost wire is the first that has no value."""
+        lost = np.flatnonzero(np.isnan(value))
+        if bit in self._bits and lost.size and np.isnan(self._values.get("dut.fault_index", np.nan)):
+            self._values["dut.fault_index"] = float(lost[0])
+
     def _take_index(self, number: str, frames: list[daly.Frame]) -> None:
         if frames:
             self._values["dut.fault_index"] = index = float(daly.values(frames[0])[number]) - 1.0
@@ -329,3 +344,10 @@ class DalyDut:
             f"dut ({self.profile.identity.model}): expected {feature!r} among the features of daly_uart_a5, "
             f"found {', '.join(sorted(self.features))}."
         )
+
+
+def _known(values: list[float], nothing: float) -> Floats:
+    """`values` with nan for what was not readable, shape (channels,)."""
+    found = np.array(values)
+    found[found == nothing] = np.nan
+    return found

@@ -252,8 +252,9 @@ class DalyFront:
         return [data]
 
     def restart(self, data: bytes) -> list[bytes]:
-        """0x00: acknowledge, and start from non-volatile memory: latched faults stay."""
+        """0x00: clear what a reset may clear, and start again; locks stay. Daly has no other reset."""
         bms = self._bms
+        bms.reset_faults()
         if not bms.memory_broken:
             bms.estimator.store(bms.memory)
         bms.power_up()
