@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from bench.clock import Clock
 from bench.dut import Dut, open_dut
 from bench.emulated_bms.defects import Defect
-from bench.errors import NotReady, StationInvalid, UnsafeState
+from bench.errors import NotReady, StationInvalid, UnsafeState, WireError
 from bench.rack import ORDER_POLL, PackState, Rack
 from bench.record import Record, Trace
 from bench.station_file import DutEntry, RoleEntry, StationFile, explained
+from bench.station_values import resolved
 from bench.wires.can import CanHub, open_can, write_blf
 from bench.wires.modbus import open_modbus
 from bench.wires.serial import open_serial
@@ -97,8 +98,12 @@ class Station:
     def __enter__(self) -> Station:
         try:
             self.open()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            # Nothing was energised yet: what stopped the opening is the news, not what could not be closed.
+            try:
+                self.close()
+            except UnsafeState as unsafe:
+                error.add_note(str(unsafe))
             raise
         return self
 
@@ -150,15 +155,19 @@ class Station:
         Raises
         ------
         NotReady
-            Wrong identity, calibration overdue.
-        WireError
-            Nobody answers at an address.
+            Nobody answers at an address, wrong identity, calibration overdue, too few channels for the DUT.
         """
         for name, entry in self.file.roles.items():
             self._check_calibration(name, entry)
-        for name, entry in self.file.roles.items():
-            self.instruments[name] = self._open_role(name, entry)
-            self._check_identity(name, entry)
+        try:
+            for name, entry in self.file.roles.items():
+                self.instruments[name] = self._open_role(name, entry)
+                self._check_identity(name, entry)
+        except WireError as error:
+            raise NotReady(
+                f"station {self.file.name} ({self.file.path}): {error} Nothing was energised."
+            ) from error
+        self._check_size()
         for instrument in self.instruments.values():
             instrument.prepare()
         for name, entry in self.file.roles.items():
@@ -206,6 +215,18 @@ class Station:
                 f"expected less than {REST_CURRENT_A} A, still {self.record.current_a.last:.1f} A"
             )
 
+    def _check_size(self) -> None:
+        """As many channels as the DUT has cells, as many thermistors as it has sensors."""
+        pack = self.profile.pack
+        sizes = (("cells", "cells", pack.cells), ("thermistors", "sensors", pack.sensors))
+        for kind, attribute, needed in sizes:
+            found = getattr(self.instruments.get(kind), attribute, needed)
+            if found != needed:
+                raise NotReady(
+                    f"{self.file.path}: [roles.{kind}.options] {attribute}: expected {needed}, as "
+                    f"{self.profile.identity.model} has, found {found}. Nothing was energised."
+                )
+
     def _check_calibration(self, name: str, entry: RoleEntry) -> None:
         if entry.calibration and entry.calibration.due < self.clock.utc.date():
             raise NotReady(
@@ -225,7 +246,7 @@ class Station:
         driver = load_driver(f"{self.file.path}: [roles.{name}] driver", entry.driver)
         where = f"{self.file.path}: [roles.{name}.options]"
         try:
-            options = driver.Options.model_validate(entry.options)
+            options = driver.Options.model_validate(resolved(where, entry.options, self.profile))
         except ValidationError as error:
             raise explained(where, error, StationInvalid) from error
         twin = None

@@ -8,7 +8,7 @@ of the current readback (taken as positive out of the channel), the range of the
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -79,7 +79,7 @@ class Bs1200Options(BaseModel):
     cells
         Channels in use, from channel 1 of the first box on.
     boxes
-        Numbers of the boxes, in the order of the cells.
+        Numbers of the boxes, in the order of the cells; none: as many as the cells need, from 1.
     publish_s
         Publishing period [s]; at the real box it is the setting Write_Period_ms of its configuration page.
     analog, digital
@@ -97,7 +97,7 @@ class Bs1200Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cells: Annotated[int, Field(ge=1)] = 24
-    boxes: tuple[Annotated[int, Field(ge=1, le=15)], ...] = (1, 2)
+    boxes: tuple[Annotated[int, Field(ge=1, le=15)], ...] = ()
     bitrate: Annotated[int, Field(gt=0)] = 1_000_000
     publish_s: Annotated[float, Field(ge=0.001)] = 0.01
     analog: tuple[AnalogInput, ...] = ()
@@ -109,6 +109,15 @@ class Bs1200Options(BaseModel):
     source_limit_a: Annotated[float, Field(gt=0, le=MOST_A)] = MOST_A
     sink_limit_a: Annotated[float, Field(gt=0, le=MOST_A)] = MOST_A
     slew_v_per_s: Annotated[float, Field(gt=0)] = 500.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _enough_boxes(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.get("boxes"):
+            cells = given.get("cells", cls.model_fields["cells"].default)
+            if isinstance(cells, int):
+                given = {**given, "boxes": tuple(range(1, -(-cells // CELLS_PER_BOX) + 1))}
+        return given
 
     @model_validator(mode="after")
     def _wired_once(self) -> Bs1200Options:

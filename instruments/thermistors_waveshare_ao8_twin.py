@@ -8,7 +8,7 @@ pack's own sensor back. So an input cannot be driven to 0 V: a shorted sensor is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,7 +34,7 @@ class WaveshareAo8Options(BaseModel):
     sensors
         Inputs in use, from channel 1 of the first unit on.
     device_ids
-        Modbus addresses of the units, in the order of the sensors.
+        Modbus addresses of the units, in the order of the sensors; none: as many as needed, from 1.
     r25_ohm, beta_k
         NTC by the beta equation [ohm], [K].
     pullup_ohm, reference_v
@@ -52,7 +52,7 @@ class WaveshareAo8Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sensors: Annotated[int, Field(ge=1)]
-    device_ids: tuple[Annotated[int, Field(ge=1, le=255)], ...] = (1,)
+    device_ids: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()
     r25_ohm: Annotated[float, Field(gt=0)]
     beta_k: Annotated[float, Field(gt=0)]
     pullup_ohm: Annotated[float, Field(gt=0)]
@@ -62,6 +62,13 @@ class WaveshareAo8Options(BaseModel):
     delay_s: Annotated[float, Field(ge=0)] = 0.005
     hold_s: Annotated[float, Field(gt=0)] = 0.1
     baud: Annotated[int, Field(gt=0)] = 9600
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number_units(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.get("device_ids") and isinstance(given.get("sensors"), int):
+            return {**given, "device_ids": tuple(range(1, -(-given["sensors"] // CHANNELS) + 1))}
+        return given
 
     @model_validator(mode="after")
     def _enough_units(self) -> WaveshareAo8Options:
