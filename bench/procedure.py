@@ -7,6 +7,7 @@ from typing import Literal
 from bench.errors import Inconclusive, NotApplicable, NotReady
 from bench.station import Station
 from bench.stimulus import CellStimulus
+from dut_profiles.profile import Limit
 from instruments import roles
 
 #: How long a sound DUT may take from power-up to its first telemetry [s]; project default.
@@ -63,6 +64,20 @@ class Bench:
             raise NotApplicable(
                 f"{self.profile.identity.model} does not offer {', '.join(missing)} over its protocol"
             )
+
+    def needs_alarms(self, *alarms: str) -> None:
+        """Leave the scenario as not applicable unless the DUT's dialect has every one of `alarms`."""
+        traces = self.record.traces()
+        missing = [alarm for alarm in alarms if f"dut.alarm.{alarm}" not in traces]
+        if missing:
+            model = self.profile.identity.model
+            raise NotApplicable(f"{model} has no alarm {', '.join(missing)} in its protocol")
+
+    def limit(self, name: str) -> Limit:
+        """A limit of the profile; a scenario about one that is not declared is not applicable."""
+        if name not in self.profile.limits:
+            raise NotApplicable(f"{self.profile.identity.model} declares no limit {name}")
+        return self.profile.limit(name)
 
     def wait(self, duration_s: float) -> None:
         """Let bench time pass [s]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.collector import Judge, ObservedReference
+from bench.errors import NotApplicable
 from bench.procedure import Bench
 from bench.scenario import requirement
 from dut_profiles.protocols import hd_can
@@ -14,6 +15,8 @@ from dut_profiles.protocols import hd_can
 def test_cm_01_periods_and_contents(calm: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Every broadcast message keeps its period, its counter and its check."""
     bench, link = calm, calm.profile.communication
+    if link.transport != "can":
+        raise NotApplicable(f"{bench.profile.identity.model} is asked, it does not broadcast")
     start_s = bench.now_s
     bench.wait(10.0)
     times: dict[tuple[int, int], list[float]] = {}

@@ -94,6 +94,7 @@ def test_ct_04_welded_contactor(driving: Bench, reference: ObservedReference, ju
 def test_ct_05_feedback_contradicts(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Feedback that says open while the contactor is closed is a fault within the declared time."""
     bench, declared = driving, driving.profile.plausibility
+    bench.needs_alarms("contactor_feedback", "current_on_open_path")
     bench.insert("feedback_open_main_plus")
     start_s = bench.now_s
     bench.wait(declared.feedback_s + 1.5)
@@ -113,6 +114,7 @@ def test_ct_05_feedback_contradicts(driving: Bench, reference: ObservedReference
 def test_ct_07_interlock_opens(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """An open interlock opens the contactors."""
     bench = driving
+    bench.needs_alarms("hvil_open")
     start_s = bench.now_s
     bench.insert("hvil_open")
     bench.wait(2.0)
@@ -131,7 +133,7 @@ def test_ct_07_interlock_opens(driving: Bench, reference: ObservedReference, jud
 @requirement("UN R100-03 6.7", "UL 2580:2022 31", scenario="CT-08")
 def test_ct_08_insulation_lost(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Insulation below 100 Ω/V opens the contactors and is reported."""
-    bench, limit = driving, driving.profile.limit("insulation_fault")
+    bench, limit = driving, driving.limit("insulation_fault")
     start_s = bench.now_s
     bench.insert("insulation_negative_5k")
     bench.wait(bench.profile.insulation.measuring_s + limit.delay_s + 3.0)
@@ -154,7 +156,7 @@ def test_ct_10_current_is_shed_before_opening(
     driving: Bench, reference: ObservedReference, judge: Judge
 ) -> None:
     """A fault first asks for zero current; with a machine that obeys, the contactors open without load."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
     bench.needs("limits")
     declared = bench.profile.switches
     bench.discharge(0.5 * bench.profile.pack.max_discharge_a)

@@ -14,8 +14,8 @@ from bench.scenario import requirement
 def test_m_01_cell_voltage_accuracy(calm: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Every channel reports within its declared accuracy over the operating region."""
     bench, tolerance_v = calm, calm.profile.measurement.cell_tolerance_v
-    low = bench.profile.limit("cell_undervoltage_lock").trip
-    high = bench.profile.limit("cell_overvoltage_lock").trip
+    low = bench.limit("cell_undervoltage_lock").trip
+    high = bench.limit("cell_overvoltage_lock").trip
     for level_v in np.linspace(low + 0.2, high - 0.03, 8):
         bench.cells.set(voltage_v=float(level_v))
         bench.wait(1.5)
@@ -91,9 +91,12 @@ def test_m_04_current_accuracy(calm: Bench, reference: ObservedReference, judge:
             bench.charge(current_a)
         elif current_a < 0:
             bench.discharge(-current_a)
-        bench.wait(1.5)
-        measured_a = float(bench.record.current_a.between(bench.now_s - 0.4, bench.now_s).value.mean())
-        reported_a = float(bench.record["dut.current_a"].between(bench.now_s - 0.4, bench.now_s).value.mean())
+        settled_s = 4 * bench.profile.communication.period_s
+        bench.wait(1.0 + settled_s)
+        measured_a = float(bench.record.current_a.between(bench.now_s - settled_s, bench.now_s).value.mean())
+        reported_a = float(
+            bench.record["dut.current_a"].between(bench.now_s - settled_s, bench.now_s).value.mean()
+        )
         tolerance_a = declared.current_tolerance_a + declared.current_tolerance_fraction * abs(measured_a)
         assert reported_a in judge.around(
             measured_a,
@@ -160,7 +163,7 @@ def test_m_08_insulation(calm: Bench, reference: ObservedReference, judge: Judge
     """Insulation resistance is reported on the right rail and warns below its limit."""
     bench = calm
     bench.needs("insulation")
-    declared, warning = bench.profile.measurement, bench.profile.limit("insulation_warning")
+    declared, warning = bench.profile.measurement, bench.limit("insulation_warning")
     for rail, fault in enumerate(("insulation_positive_30k", "insulation_negative_30k")):
         bench.insert(fault)
         bench.wait(bench.profile.insulation.measuring_s + warning.delay_s + 2.0)

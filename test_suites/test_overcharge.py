@@ -17,7 +17,7 @@ SURELY_V = 0.015
 )
 def test_ov_01_all_cells_overcharged(charging: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Charge stops before any cell exceeds its upper limit charging voltage."""
-    bench, limit = charging, charging.profile.limit("cell_overvoltage")
+    bench, limit = charging, charging.limit("cell_overvoltage")
     ulcv_v = bench.profile.pack.upper_limit_charging_v
 
     bench.cells.set(voltage_v=limit.trip - 0.050)
@@ -46,7 +46,7 @@ def test_ov_02_one_cell_overcharged(
     charging: Bench, reference: ObservedReference, judge: Judge, recover: Callable[[str], None]
 ) -> None:
     """Each single cell above its limit stops charge, is named, and nothing else happens."""
-    bench, limit = charging, charging.profile.limit("cell_overvoltage")
+    bench, limit = charging, charging.limit("cell_overvoltage")
 
     for cell in range(bench.profile.pack.cells):
         start_s = bench.now_s
@@ -60,9 +60,7 @@ def test_ov_02_one_cell_overcharged(
         voltage = record.cell_v.channel(cell).between(start_s, bench.now_s)
         assert opened_s in reference.trip_window(voltage, limit)
         named = bench.dut.telemetry().fault_index
-        assert named in judge.around(
-            cell, 0, unit="1", what=f"cell named for cell {cell}", reason="the cell that was moved, measured"
-        )
+        assert named in judge.around(cell, 0, unit="1", what="cell named", reason=f"cell {cell} was moved")
         recover("charge")
         bench.charge(0.2 * bench.profile.pack.max_charge_a)
     assert not bench.record["switch.pyro"].ever(lambda closed: closed < 0.5)
@@ -72,7 +70,7 @@ def test_ov_02_one_cell_overcharged(
 @requirement("IEC 62619:2022 8.2.2", "UL 3030 32.6", scenario="OV-03")
 def test_ov_03_hold_below_the_threshold(charging: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Just below the limit, for ten delays, charge goes on."""
-    bench, limit = charging, charging.profile.limit("cell_overvoltage")
+    bench, limit = charging, charging.limit("cell_overvoltage")
     lsb_v = 0.001
     below_v = limit.trip - limit.tolerance - bench.record.cell_v.uncertainty - lsb_v
     below_v -= bench.profile.measurement.cell_tolerance_v
@@ -92,7 +90,7 @@ def test_ov_03_hold_below_the_threshold(charging: Bench, reference: ObservedRefe
 @requirement("ISO 26262", scenario="OV-04")
 def test_ov_04_pulses_around_the_delay(charging: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Pulses shorter than the delay do not add up; one longer than the delay trips."""
-    bench, limit = charging, charging.profile.limit("cell_overvoltage")
+    bench, limit = charging, charging.limit("cell_overvoltage")
     bench.cells.set(voltage_v=limit.trip - 0.20)
     low_v, high_v = limit.trip - 0.05, limit.trip + SURELY_V
     shortest_s = limit.delay_s - limit.delay_tolerance_s
@@ -124,7 +122,7 @@ def test_ov_06_warning_and_reduction_come_first(
 ) -> None:
     """The warning precedes the trip, and the broadcast charge limit is zero at or before the trip."""
     bench = charging
-    warning, limit = bench.profile.limit("cell_overvoltage_warning"), bench.profile.limit("cell_overvoltage")
+    warning, limit = bench.limit("cell_overvoltage_warning"), bench.limit("cell_overvoltage")
     bench.needs("limits")
 
     bench.cells.set(voltage_v=warning.trip - 0.05)
@@ -152,7 +150,7 @@ def test_ov_07_release_waits_for_the_hysteresis(
     charging: Bench, reference: ObservedReference, judge: Judge
 ) -> None:
     """Charge stays blocked above the release level and is permitted again below it, once."""
-    bench, limit = charging, charging.profile.limit("cell_overvoltage")
+    bench, limit = charging, charging.limit("cell_overvoltage")
     assert limit.release is not None
     bench.cells.set(voltage_v=limit.trip + SURELY_V)
     bench.wait(limit.delay_s + 1.0)
@@ -182,7 +180,7 @@ def test_ov_10_three_repeats(
     charging: Bench, reference: ObservedReference, judge: Judge, recover: Callable[[str], None]
 ) -> None:
     """Three repeats trip alike."""
-    bench, limit = charging, charging.profile.limit("cell_overvoltage")
+    bench, limit = charging, charging.limit("cell_overvoltage")
     delays_s = []
     for _ in range(3):
         bench.cells.set(voltage_v=limit.trip - 0.05)

@@ -13,7 +13,7 @@ from bench.scenario import requirement
 @requirement("IEC 62619:2022 8.2.3", "GB 44240-2024 8.4", "UL 1973:2022 16", scenario="OC-01")
 def test_oc_01_charger_ignores_the_limit(charging: Bench, reference: ObservedReference, judge: Judge) -> None:
     """A charger at 1.2 times the greatest charge current is disconnected."""
-    bench, limit = charging, charging.profile.limit("charge_overcurrent")
+    bench, limit = charging, charging.limit("charge_overcurrent")
     current_a = 1.2 * bench.profile.pack.max_charge_a
 
     bench.charge(current_a)
@@ -36,7 +36,7 @@ def test_oc_02_charge_current_rises_within_five_seconds(
     charging: Bench, reference: ObservedReference
 ) -> None:
     """A charge current that rises to over-current within 5 s trips."""
-    bench, limit = charging, charging.profile.limit("charge_overcurrent")
+    bench, limit = charging, charging.limit("charge_overcurrent")
     start_a, below_a, end_a = 0.2 * limit.trip, 0.93 * limit.trip, 1.08 * limit.trip
 
     for step in range(1, 20):
@@ -57,7 +57,7 @@ def test_oc_02_charge_current_rises_within_five_seconds(
 )
 def test_oc_03_discharge_levels(driving: Bench, reference: ObservedReference, level: str) -> None:
     """Each discharge level acts after its own delay; a higher level wins."""
-    bench, limit = driving, driving.profile.limit(level)
+    bench, limit = driving, driving.limit(level)
     start_s = bench.now_s
 
     bench.discharge(1.04 * limit.trip)
@@ -79,7 +79,7 @@ def test_oc_04_hold_below_the_trip(driving: Bench, reference: ObservedReference,
     """Nine tenths of the trip current never trips."""
     bench = driving
     for name in ("discharge_overcurrent_1", "discharge_overcurrent_2", "discharge_overcurrent_3"):
-        limit = bench.profile.limit(name)
+        limit = bench.limit(name)
         start_s = bench.now_s
         bench.discharge(0.9 * limit.trip)
         # The lower levels must not end the test of a higher one: stay below their delay.
@@ -109,7 +109,7 @@ def _is_lower(other: object, limit: object) -> bool:
 @requirement("GB 38031-2025 8.2.13", "UN R100-03 6.6", "UL 1973:2022 17", scenario="OC-07")
 def test_oc_07_external_short(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """A 5 mΩ short is interrupted within its delay; peak and duration are on record."""
-    bench, limit = driving, driving.profile.limit("short_circuit")
+    bench, limit = driving, driving.limit("short_circuit")
     bench.cells.off()
     bench.rest()
     bench.wait(1.0)
@@ -146,8 +146,8 @@ def test_oc_08_inrush_shorter_than_the_delay(
     driving: Bench, reference: ObservedReference, judge: Judge
 ) -> None:
     """A large current step below the short-circuit level does not fire the short-circuit trip."""
-    bench, limit = driving, driving.profile.limit("short_circuit")
-    third = bench.profile.limit("discharge_overcurrent_3")
+    bench, limit = driving, driving.limit("short_circuit")
+    third = bench.limit("discharge_overcurrent_3")
     bench.discharge(1.5 * third.trip)
     bench.wait(0.4 * (third.delay_s - third.delay_tolerance_s))
     bench.discharge(0.2 * bench.profile.pack.max_discharge_a)
@@ -167,7 +167,7 @@ def test_oc_08_inrush_shorter_than_the_delay(
 @requirement("UN R100-03 6.10", "SAE J1939-71", scenario="OC-11")
 def test_oc_11_charge_current_while_driving(driving: Bench, reference: ObservedReference) -> None:
     """The protection follows the measured sign: regeneration above the charge limit trips in drive."""
-    bench, limit = driving, driving.profile.limit("charge_overcurrent")
+    bench, limit = driving, driving.limit("charge_overcurrent")
     bench.rest()
     bench.wait(0.5)
 

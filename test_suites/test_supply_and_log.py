@@ -39,7 +39,7 @@ def test_sy_01_supply_lost_while_driving(driving: Bench, reference: ObservedRefe
 @requirement("ISO/IEC 17025:2017 7.6", scenario="SY-05")
 def test_sy_05_log_survives_a_power_cut(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """A trip is in the log once, before and after a power cut."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
     bench.needs("log")
     bench.cells.set(voltage_v=limit.trip - 0.02, cell=3)
     bench.wait(limit.delay_s + 1.0)
@@ -65,7 +65,7 @@ def test_sy_05_log_survives_a_power_cut(driving: Bench, reference: ObservedRefer
 @requirement("ISO/IEC 17025:2017 7.6", scenario="SY-06")
 def test_sy_06_freeze_frame_at_trip(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """The log entry of a trip holds what was measured then, its cell, and the right time."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
     bench.needs("log")
     declared = bench.profile.measurement
     bench.discharge(0.5 * bench.profile.pack.max_discharge_a)
@@ -112,7 +112,7 @@ def test_sy_06_freeze_frame_at_trip(driving: Bench, reference: ObservedReference
 @requirement("IEC 62619:2022 system lock", scenario="SY-08")
 def test_sy_08_system_lock(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """A cell that left its operating region locks the system; only service resets it."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage_lock")
+    bench, limit = driving, driving.limit("cell_undervoltage_lock")
     bench.needs("reset", "service_reset")
     start_s = bench.now_s
     bench.cells.set(voltage_v=limit.trip - 0.05, cell=8)

@@ -16,7 +16,7 @@ def test_uv_01_one_cell_empty(
     driving: Bench, reference: ObservedReference, judge: Judge, recover: Callable[[str], None]
 ) -> None:
     """Each single cell below its limit stops discharge and is named."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
 
     for cell in range(bench.profile.pack.cells):
         start_s = bench.now_s
@@ -29,7 +29,7 @@ def test_uv_01_one_cell_empty(
         voltage = record.cell_v.channel(cell).between(start_s, bench.now_s)
         assert opened_s in reference.trip_window(voltage, limit)
         assert bench.dut.telemetry().fault_index in judge.around(
-            cell, 0, unit="1", what=f"cell named for cell {cell}", reason="the cell that was moved, measured"
+            cell, 0, unit="1", what="cell named", reason=f"cell {cell} was moved"
         )
         recover("drive")
         bench.discharge(0.2 * bench.profile.pack.max_discharge_a)
@@ -39,7 +39,7 @@ def test_uv_01_one_cell_empty(
 @requirement("GB 38031-2025 8.2.15", "UN R100-03 6.8", scenario="UV-02")
 def test_uv_02_all_cells_empty(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Discharge at the greatest current ends long before a quarter of the nominal voltage."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
     pack = bench.profile.pack
 
     bench.cells.set(voltage_v=limit.trip + 0.35)
@@ -64,7 +64,7 @@ def test_uv_02_all_cells_empty(driving: Bench, reference: ObservedReference, jud
 @requirement("GB/T 34131-2023", scenario="UV-03")
 def test_uv_03_hold_and_short_sags(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """Just above the limit for ten delays, and sags shorter than the delay, discharge goes on."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
     above_v = limit.trip + limit.tolerance + bench.record.cell_v.uncertainty + 0.001
     above_v += bench.profile.measurement.cell_tolerance_v
     start_s = bench.now_s
@@ -90,7 +90,7 @@ def test_uv_03_hold_and_short_sags(driving: Bench, reference: ObservedReference,
 @requirement("GB/T 34131-2023", scenario="UV-04")
 def test_uv_04_release_after_recovery(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
     """The load is not taken up again below the release level, and may be above it."""
-    bench, limit = driving, driving.profile.limit("cell_undervoltage")
+    bench, limit = driving, driving.limit("cell_undervoltage")
     assert limit.release is not None
     bench.cells.set(voltage_v=limit.trip - SURELY_V, cell=11)
     bench.wait(limit.delay_s + 1.0)
