@@ -76,6 +76,20 @@ from bench.plant.wiring import advance_taps, thermistor_inputs
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+#: Modules whose functions are compiled into the kernel.
+COMPILED = (
+    "layout",
+    "exact",
+    "cells",
+    "switches",
+    "triggers",
+    "steps",
+    "circuit",
+    "heat",
+    "wiring",
+    "kernel",
+)
+
 
 @njit  # type: ignore[untyped-decorator]
 def sum_stack(cell: Floats, cell_flag: Bools, state: Floats) -> None:
@@ -137,7 +151,7 @@ def publish(
 def _fingerprint() -> str:
     """Digest of the sources that are compiled into the kernel."""
     digest = hashlib.sha256()
-    for name in ("layout", "exact", "cells", "switches", "triggers", "circuit", "heat", "wiring", "kernel"):
+    for name in COMPILED:
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()
 

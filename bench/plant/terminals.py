@@ -55,8 +55,8 @@ class LoadTerminal:
 class CellTerminals:
     """One channel for each cell; a connected channel replaces its cell. Arrays have shape (cells,).
 
-    Set `connected` and `voltage_v`. Read `actual_voltage_v` (at the tap, connected or not) and `actual_current_a`
-    out of the channel: bleed and sense current, the pack current goes past it.
+    Set `connected` and `voltage_v`. Read `actual_voltage_v` (at the tap, connected or not) and
+    `actual_current_a` out of the channel: bleed and sense current, the pack current goes past it.
     """
 
     def __init__(

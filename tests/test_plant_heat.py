@@ -1,0 +1,90 @@
+"""Heat in the plant against hand-computed balances."""
+
+import math
+
+import pytest
+
+from bench.plant import Plant, PlantSpec
+
+#: Of `lfp_280ah`: heat capacity, still air, what the fan adds.
+CAPACITY_J_PER_K, AIR_W_PER_K, FAN_W_PER_K = 5400.0, 0.35, 1.4
+
+
+def test_a_heated_pack_reaches_its_steady_temperature():
+    plant = Plant(PlantSpec(cells=4, heater_w=200.0))
+    plant.port.heater, plant.port.fan = True, 1.0
+    assert plant.terminal("meter").heater_on is False
+    tau_s = CAPACITY_J_PER_K / (AIR_W_PER_K + FAN_W_PER_K)
+
+    plant.step(tau_s)
+    assert plant.terminal("meter").heater_on
+    rise_k = 200.0 / 4 / 1.75
+    assert plant.truth.temperature_degc[0] == pytest.approx(25 + rise_k * (1 - math.exp(-1)), abs=0.1)
+    plant.step(9 * tau_s)
+
+    assert plant.truth.temperature_degc == pytest.approx([25 + rise_k] * 4, abs=0.05)
+
+
+def test_a_stopped_fan_cools_less():
+    plant = Plant(PlantSpec(cells=2, heater_w=20.0))
+    plant.terminal("faults").set("fan_stopped", True)
+    plant.terminal("faults").set("heater_stuck", True)
+    plant.port.fan = 1.0
+    plant.step(10 * CAPACITY_J_PER_K / AIR_W_PER_K)
+
+    assert plant.port.fan_rpm == 0.0
+    assert plant.terminal("meter").heater_on
+    assert plant.truth.temperature_degc[0] == pytest.approx(25 + 10.0 / AIR_W_PER_K, abs=0.1)
+
+
+def test_ohmic_heat_stays_in_the_cells():
+    plant = Plant(PlantSpec(cells=4))
+    plant.port.coil[[0, 1]] = True
+    plant.step(0.1)
+    load = plant.terminal("load")
+    load.enabled, load.current_a = True, 280.0
+    before = plant.truth.temperature_degc.copy()
+    plant.step(60.0)
+
+    heat_j = plant.truth.energy_j["cell_heat"]
+    # R0 alone: 4 x 280² x 150 µohm x 60 s = 2822 J; the RC pairs warm up to some more
+    assert 2822.0 < heat_j < 2 * 2822.0
+    rise_k = heat_j / (4 * CAPACITY_J_PER_K)
+    assert plant.truth.temperature_degc - before == pytest.approx([rise_k] * 4, rel=0.01)
+
+
+def test_heat_flows_to_the_neighbour():
+    plant = Plant(PlantSpec(cells=2, temperature_spread_k=10.0, seed=1))
+    start = plant.truth.temperature_degc.copy()
+    plant.step(600.0)
+
+    # Two equal bodies: the difference falls with C / (2 G neighbour + G air) = 5400 / 6.35 s
+    expected = (start[0] - start[1]) * math.exp(-600.0 * 6.35 / CAPACITY_J_PER_K)
+    found = plant.truth.temperature_degc
+    assert found[0] - found[1] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_sensor_follows_its_cell_with_its_lag():
+    plant = Plant(PlantSpec(cells=1, heater_w=54_000.0))
+    plant.port.heater = True
+    plant.step(30.0)
+
+    # 10 K/s for 30 s with a lag of 3 s: 30 K behind
+    assert plant.truth.temperature_degc[0] - plant.truth.sensor_degc[0] == pytest.approx(30.0, rel=0.05)
+
+
+def test_the_board_warms_by_what_bleeds():
+    plant = Plant(PlantSpec(cells=12))
+    plant.port.bleed[:] = True
+    plant.step(600.0)
+
+    # 12 x 17 ohm x (3.3 V / 17 ohm)² x 3 K/W = 23 K
+    assert plant.port.board_degc == pytest.approx(25 + 12 * 3.3**2 / 17.0 * 3.0, abs=0.5)
+
+
+def test_the_ambient_can_be_moved():
+    plant = Plant(PlantSpec(cells=1))
+    plant.ambient_degc = -10.0
+    plant.step(10 * CAPACITY_J_PER_K / AIR_W_PER_K)
+
+    assert plant.truth.temperature_degc[0] == pytest.approx(-10.0, abs=0.01)
