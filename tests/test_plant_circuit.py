@@ -354,3 +354,15 @@ def test_a_capture_that_is_not_complete_is_refused():
         meter.arm_capture(10.0, 0.0, 1e3)
     with pytest.raises(ValueError, match="at most"):
         meter.arm_capture(10.0, 100.0, 1e6)
+
+
+def test_a_comparator_without_supply_is_dead():
+    plant = closed(MAIN_MINUS, MAIN_PLUS, cells=32, contactor_opening_s=1.0)
+    plant.port.comparator_threshold_a = 2000.0
+    plant.terminal("faults").set("dut_supply_open", True)
+    plant.terminal("faults").set("short_circuit", True)
+    plant.step(0.01)
+
+    assert plant.truth.peak_a > 9000.0
+    assert not plant.port.comparator_tripped
+    assert plant.port.feedback[PYRO]
