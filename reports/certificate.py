@@ -181,7 +181,7 @@ def _margin_s(trip: Trip) -> float:
 
 
 def _uncertainties(found: list[Row]) -> list[dict[str, str]]:
-    """Expanded uncertainty of everything that was judged, largest first within what and unit."""
+    """Largest expanded uncertainty of each kind of judged value for which one is declared."""
     largest: dict[tuple[str, str], tuple[float, list[str]]] = {}
     for row in found:
         for judgement in (j for scenario in row.scenarios for j in scenario.result.judgements):
@@ -192,10 +192,11 @@ def _uncertainties(found: list[Row]) -> list[dict[str, str]]:
         {
             "what": what,
             "unit": unit_name(unit),
-            "uncertainty": number(most, decimals_for(most)) if most else "none declared",
+            "uncertainty": number(most, decimals_for(most)),
             "ids": ", ".join(ids),
         }
         for (what, unit), (most, ids) in largest.items()
+        if most
     ]
 
 
