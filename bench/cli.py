@@ -176,7 +176,7 @@ def check(
         table = Table("role", "address", "identity", title=f"{file.name} with {profile.identity.model}")
         for row in rows:
             table.add_row(row["role"], row["address"], row["identity"])
-        Console().print(table)
+        _console().print(table)
 
 
 @app.command()
@@ -233,23 +233,29 @@ def score(
         table = Table("defect", "seen as", "by", title="Score", show_lines=False)
         for row in done:
             table.add_row(row.name, row.verdict, ", ".join(row.scenarios) or "-")
-        Console().print(table)
+        _console().print(table)
         caught = f"caught {result['caught']} of {result['defects']}"
         typer.echo(f"{caught}, sound BMS: {result['false_findings']} findings")
     raise typer.Exit(0 if result["green"] else 1)
 
 
 def _print_verdicts(summary: dict[str, Any]) -> None:
-    table = Table(title=f"{summary['verdict']}", title_style=_STYLE.get(summary["verdict"], ""))
-    for name in ("id", "title", "verdict"):
-        table.add_column(name)
+    table = Table(title=f"Verdict: {summary['verdict']}", title_style=_STYLE.get(summary["verdict"], ""))
+    table.add_column("id")
+    table.add_column("title", no_wrap=True, overflow="ellipsis", max_width=64)
+    table.add_column("verdict")
     for name in ("measured", "limit", "margin", "unit"):
         table.add_column(name, justify="right")
     for row in summary["scenarios"]:
         style = _STYLE.get(row["verdict"], "")
         numbers = ["" if row[key] is None else f"{row[key]:.4g}" for key in ("measured", "limit", "margin")]
         table.add_row(row["id"], row["title"], f"[{style}]{row['verdict']}[/]", *numbers, row["unit"] or "")
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """A console that does not fold tables to 80 columns where nobody sees a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -88,8 +89,11 @@ class ObservedReference(Reference):
         return explanation
 
     def _trip_of(self, window: Window, trace: Trace, limit: Limit, path: str) -> Callable[[Judgement], None]:
+        # People think in delays, not in seconds since the bench was opened.
+        onset_s = window.earliest - max(0.0, limit.delay_s - limit.delay_tolerance_s)
+
         def observe(judgement: Judgement) -> None:
-            self._collector.observe(judgement)
+            self._collector.observe(_counted_from(onset_s, judgement))
             name, _, rest = trace.name.partition("[")
             self._collector.trips.append(
                 Trip(
@@ -106,3 +110,17 @@ class ObservedReference(Reference):
             )
 
         return observe
+
+
+def _counted_from(onset_s: float, judgement: Judgement) -> Judgement:
+    """The same judgement with its times counted from `onset_s` [s], if that is a time."""
+    if not math.isfinite(onset_s):
+        return judgement
+    return replace(
+        judgement,
+        what=f"{judgement.what}, after the limit was exceeded",
+        measured=judgement.measured - onset_s,
+        earliest=judgement.earliest - onset_s,
+        latest=judgement.latest - onset_s,
+        reason=f"{judgement.reason}; exceeded from {onset_s:.3f} s",
+    )
