@@ -86,7 +86,7 @@ def test_the_band_is_tolerance_plus_uncertainty(high, permitted, demanded):
     window = REFERENCE.trip_window(step(3.3, high, uncertainty=0.002), OVERVOLTAGE)
 
     assert math.isfinite(window.earliest) == permitted
-    assert math.isfinite(window.latest) == demanded
+    assert (window.must and math.isfinite(window.latest)) == demanded
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_length_of_a_pulse_decides(samples, permitted, demanded):
     window = REFERENCE.trip_window(step(3.3, 3.7, until=500 + samples), OVERVOLTAGE)
 
     assert math.isfinite(window.earliest) == permitted
-    assert math.isfinite(window.latest) == demanded
+    assert (window.must and math.isfinite(window.latest)) == demanded
 
 
 def test_a_dip_that_the_dut_may_miss_does_not_restart_the_earliest_delay():
@@ -125,7 +125,20 @@ def test_any_channel_may_trip_and_each_alone_must():
 
     # together beyond for 1.2 s: a DUT that looks at the highest may trip, one that looks at each need not
     assert window.earliest == pytest.approx(5.89)
-    assert math.isnan(window.latest)
+    assert not window.must
+    assert window.latest == pytest.approx(5.60 + 1.39)
+
+
+def test_a_stimulus_that_the_dut_ends_by_acting_still_has_a_latest_time():
+    current = np.full(2000, -100.0)
+    current[200:230] = -500.0  # too short
+    current[500:605] = -500.0  # ended by the opening at 6.05 s, before a trip was due
+
+    window = REFERENCE.trip_window(trace(current), "discharge_overcurrent_2")
+
+    assert not window.must
+    assert 6.05 in window
+    assert window.latest == pytest.approx(5.0 + 1.1 + 0.01 + WAIT_S + OPENING_S + 0.01)
 
 
 def test_limits_below_and_discharge_currents_are_mirrored():
@@ -264,7 +277,7 @@ def window_of(parts, *, shift_s=0.0, uncertainty=0.0, **changed):
 
 
 def inside(inner: Window, outer: Window) -> bool:
-    later = math.isnan(outer.latest) or inner.latest <= outer.latest + 1e-9
+    later = math.isnan(outer.latest) or not outer.must or inner.latest <= outer.latest + 1e-9
     return outer.earliest <= inner.earliest + 1e-9 and later
 
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from bench.record import Floats, Trace
-from bench.reference.cases import Case
+from bench.reference.cases import PREFIX, Case
 from bench.reference.findings import Finding, Kind
 from bench.reference.intervals import grown, inside, runs, touches, union
 from bench.reference.observed import Observed, report_age_s
 from bench.reference.paths import known
 from bench.reference.plausibility import causes, certain_sum_of_cells, settling
 
-PREFIX = "dut.alarm."
-
 
 def judge_alarms(observed: Observed, cases: list[Case]) -> list[Finding]:
     """Judge every alarm that the DUT reports."""
     by_alarm: dict[str, list[Case]] = {}
     for case in cases:
-        by_alarm.setdefault(case.limit.alarm or case.limit.name, []).append(case)
+        by_alarm.setdefault(case.alarm, []).append(case)
     found: list[Finding] = []
     for name, raw in observed.traces.items():
         trace = known(raw) if name.startswith(PREFIX) else None

@@ -21,6 +21,9 @@ from bench.reference.limits import (
 from bench.reference.observed import TASK_S, TRACE_OF, Observed
 from dut_profiles.profile import Limit
 
+#: How the trace of an alarm begins.
+PREFIX = "dut.alarm."
+
 _ALWAYS = np.array([[-np.inf, np.inf]])
 
 
@@ -53,6 +56,11 @@ class Case:
     seen: bool
 
     @property
+    def alarm(self) -> str:
+        """Name of its alarm in telemetry."""
+        return self.limit.alarm or self.limit.name
+
+    @property
     def text(self) -> str:
         """The limit in words."""
         limit = self.limit
@@ -71,6 +79,7 @@ def _case(observed: Observed, limit: Limit) -> Case:
         unknown = _ALWAYS if limit.quantity != "insulation" else observed.blind(limit)
         return Case(limit, limits, None, unknown, nothing(), unknown, nothing(), unknown, seen=False)
     trips = _trips(observed, limit, signal, limits)
+    unseen = _unsampled(signal, limits)
     duties = obligations(signal, limits, observed.gaps(limit))
     resets = _resets(observed, limit)
     latched_before = limit.latched and _reported_at_start(observed, limit)
@@ -84,16 +93,17 @@ def _case(observed: Observed, limit: Limit) -> Case:
     certain = without(certain_states(signal, limits, duties, resets_s=resets[1]), _hides(observed, limit))
     beyond = signal.permit >= limits.trip - limits.tolerance - signal.uncertainty
     first, last = runs(beyond)
-    attempts = np.column_stack((signal.t_s[first], signal.t_s[last])) if len(first) else nothing()
+    begun = signal.t_s[np.maximum(first - 1, 0)]
+    attempts = np.column_stack((begun, signal.t_s[last])) if len(first) else nothing()
     measured = bool(np.isfinite(signal.columns).any())
-    return Case(limit, limits, signal, trips, demanded(duties), possible, certain, attempts, measured)
+    return Case(
+        limit, limits, signal, union(trips, unseen), demanded(duties), possible, certain, attempts, measured
+    )
 
 
 def _trips(observed: Observed, limit: Limit, signal: Signal, limits: Bounds) -> Floats:
-    """Opportunities of the signal, of a fast capture beside it, and where the signal was not sampled."""
-    slack_s = 2.0 * signal.period_s
-    outside = [[-np.inf, signal.t_s[0]], [signal.t_s[-1] + slack_s + limits.shortest_s, np.inf]]
-    found = [opportunities(signal, limits), np.array(outside)]
+    """Opportunities of the signal, and of a fast capture beside it."""
+    found = [opportunities(signal, limits)]
     capture = observed.traces.get("capture_a")
     if capture is not None and TRACE_OF[limit.quantity] == "current_a" and np.isfinite(capture.value).any():
         # A capture shows what lies between two samples of the meter. It is silent about the rest.
@@ -103,6 +113,12 @@ def _trips(observed: Observed, limit: Limit, signal: Signal, limits: Bounds) -> 
             np.column_stack((np.maximum(clipped[:, 0], span[0]), np.minimum(clipped[:, 1], span[1])))
         )
     return union(*found)
+
+
+def _unsampled(signal: Signal, limits: Bounds) -> Floats:
+    """When the signal was not sampled, so that a DUT may have had reason to trip."""
+    after_s = signal.t_s[-1] + 2.0 * signal.period_s + limits.shortest_s
+    return np.array([[-np.inf, signal.t_s[0]], [after_s, np.inf]])
 
 
 def _resets(observed: Observed, limit: Limit) -> tuple[list[float] | None, list[float] | None]:
@@ -123,7 +139,7 @@ def _resets(observed: Observed, limit: Limit) -> tuple[list[float] | None, list[
 
 def _reported_at_start(observed: Observed, limit: Limit) -> bool:
     """Whether the DUT reported the alarm of `limit` from its first report on."""
-    alarm = observed.traces.get(f"dut.alarm.{limit.alarm or limit.name}")
+    alarm = observed.traces.get(PREFIX + (limit.alarm or limit.name))
     return alarm is not None and bool(alarm.value[0] >= 0.5)
 
 

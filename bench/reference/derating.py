@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.errors import Inconclusive
 from bench.record import Floats, Record
-from bench.reference.cases import Case
+from bench.reference.cases import PREFIX, Case
 from bench.reference.findings import Finding
 from bench.reference.intervals import EPSILON_S, grown, inside, runs, sliding, union
 from bench.reference.observed import Observed, report_age_s
@@ -166,10 +166,12 @@ def _reduces(observed: Observed, cases: list[Case], t_s: Floats, states: tuple[i
     """When less is right too: an alarm on or possible, a fault in, a state that does not use the path."""
     mask = inside(union(observed.story.dark, observed.story.silent, observed.story.faulty()), t_s)
     slack_s = observed.profile.derating.settle_s + report_age_s(observed.profile, 0.0)
-    trips = [grown(case.possible, case.bounds.longest_s, slack_s) for case in cases if case.seen]
+    # A trip that the DUT does not report is no reason to reduce, where it reports that alarm at all.
+    mute = [case for case in cases if case.seen and PREFIX + case.alarm not in observed.traces]
+    trips = [grown(case.possible, 0.0, slack_s) for case in mute]
     mask |= inside(union(*trips), t_s) if trips else False
     for name, trace in observed.traces.items():
-        if name.startswith("dut.alarm.") and np.any(trace.value >= 0.5):
+        if name.startswith(PREFIX) and np.any(trace.value >= 0.5):
             mask |= inside(_on(trace.t_s, trace.value >= 0.5, slack_s), t_s)
     state = observed.traces.get("dut.state")
     if not states or state is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bench.errors import Inconclusive
 from bench.record import Record
-from bench.reference.alarms import PREFIX, judge_alarms
+from bench.reference.alarms import judge_alarms
 from bench.reference.balancing import judge_balancing
-from bench.reference.cases import Case, cases_of
+from bench.reference.cases import PREFIX, Case, cases_of
 from bench.reference.communication import judge_refresh, judge_silence
 from bench.reference.derating import judge_limits
 from bench.reference.findings import Explanation, Finding
@@ -65,7 +65,7 @@ def _coverage(observed: Observed, cases: list[Case]) -> tuple[list[str], list[st
     judged, undecided = [], []
     for case in cases:
         limit = case.limit
-        answers = [f"{path}_path" for path in limit.opens] + [PREFIX + (limit.alarm or limit.name)]
+        answers = [f"{path}_path" for path in limit.opens] + [PREFIX + case.alarm]
         answered = any(name in observed.traces for name in answers)
         if case.seen and answered:
             judged.append(limit.name)

@@ -75,7 +75,8 @@ def _under_load(
             (_begun(case.trips, before - reach_s(observed, case), after) for case in cases), default=-np.inf
         )
         due_s = first_s + switches.zero_current_wait_s
-        if after < due_s:
+        # No level-2 limit at all: an opening without cause is judged as that.
+        if np.isfinite(due_s) and after < due_s:
             found.append(
                 Finding(
                     float(after),

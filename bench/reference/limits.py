@@ -218,11 +218,17 @@ def obligations(signal: Signal, limits: Bounds, ignore: Mask | None = None) -> l
     return found
 
 
-def begun_s(signal: Signal, limits: Bounds) -> float:
-    """When a channel first was surely beyond the limit [s], for however short; nan if none ever was."""
+def begun_s(signal: Signal, limits: Bounds, chance: Floats) -> float:
+    """When a channel last came surely beyond the limit in the run behind one opportunity [s], or nan.
+
+    `chance` is one row of `opportunities`. A DUT that looks at each channel alone, and saw every dip, counts
+    its delay from there, however short the rest of the run was.
+    """
     level = limits.trip + limits.tolerance + signal.uncertainty + _ROUNDING
-    beyond = np.flatnonzero((signal.sign * signal.columns >= level).any(axis=1))
-    return float(signal.t_s[beyond[0]]) if beyond.size else float("nan")
+    within = (signal.t_s >= chance[0] - limits.shortest_s) & (signal.t_s <= chance[1])
+    beyond = (signal.sign * signal.columns[within] >= level).astype(np.int8)
+    rises = np.flatnonzero((np.diff(beyond, axis=0, prepend=0) > 0).any(axis=1))
+    return float(signal.t_s[within][rises[-1]]) if rises.size else float("nan")
 
 
 def demanded(found: list[tuple[int, Floats]]) -> Floats:

@@ -14,7 +14,16 @@ from bench.reference import balancing, communication, derating, precharge, soc
 from bench.reference.explain import explain
 from bench.reference.findings import Explanation
 from bench.reference.hysteresis import released_s
-from bench.reference.limits import Bounds, Signal, begun_s, bounds, demanded, obligations, opportunities, signal_of
+from bench.reference.limits import (
+    Bounds,
+    Signal,
+    begun_s,
+    bounds,
+    demanded,
+    obligations,
+    opportunities,
+    signal_of,
+)
 from bench.reference.observed import TASK_S, Observed
 from bench.verdict import Judgement, Window
 from dut_profiles.profile import Limit, Profile
@@ -64,8 +73,9 @@ class Reference:
         Returns
         -------
         Window
-            [earliest, latest] in bench time [s]. `latest` is nan if the stimulus never had to trip,
-            `earliest` inf if it never even permitted it.
+            [earliest, latest] in bench time [s]. `must` is False if the stimulus ended before a trip was due
+            (the DUT may have ended it by acting), `latest` nan if it was never surely beyond, `earliest` inf
+            if a trip was never even permitted.
 
         Raises
         ------
@@ -239,8 +249,12 @@ class Reference:
     def _trip(self, signal: Signal, levels: Bounds, limit: Limit, extra_s: float, what: str) -> Window:
         may, must = opportunities(signal, levels), demanded(obligations(signal, levels))
         earliest = float(may[0, 0]) if len(may) else math.inf
-        # A DUT that acts ends the stimulus, so its latest time counts from the start of the excess.
-        due_s = float(must[0, 0]) if len(must) else begun_s(signal, levels) + levels.decided_s
+        due_s = math.nan
+        if len(must):
+            due_s = float(must[0, 0])
+        elif len(may):
+            # A DUT that acts ends the stimulus, so its latest time counts from the start of the excess.
+            due_s = begun_s(signal, levels, may[0]) + levels.decided_s
         reason = f"{limit.name} at {limit.trip:g} {limit.unit} for {limit.delay_s:g} s"
         return replace(self._window(earliest, due_s + extra_s, what, reason), must=bool(len(must)))
 
