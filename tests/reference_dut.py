@@ -210,9 +210,13 @@ def _report(
     reports.setdefault("temperature_degc", []).append(temperature_degc)
     reports.setdefault("current_a", []).append(current_a)
     reports.setdefault("state", []).append(4.0)
+    # Two limits may share one alarm.
+    alarms: dict[str, bool] = {}
     for watch in watches:
         name = watch.limit.alarm or watch.limit.name
         on = (watch.tripped and name not in defects.silent_alarms) or name in defects.stuck_alarms
+        alarms[name] = alarms.get(name, False) or on
+    for name, on in alarms.items():
         reports.setdefault(f"alarm.{name}", []).append(float(on))
     for direction, maximum_a in (
         ("charge", profile.pack.max_charge_a),

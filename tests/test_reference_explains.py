@@ -66,6 +66,16 @@ def test_a_sound_dut_is_explained_whatever_happens_to_it(seed):
     assert "cell_overvoltage" in explanation.judged
 
 
+@pytest.mark.parametrize("name", ["hd_lfp_32s", "hd_lfp_24s_daly"])
+def test_a_sound_dut_of_another_profile_is_explained(name):
+    profile = load_profile(name)
+    stimulus = calm(profile, 20.0)
+    stimulus.cell_v[500:900, -1] = profile.limit("cell_overvoltage").trip + 0.03
+    stimulus.temperature_degc[1000:, -1] = profile.limit("charge_overtemperature").trip + 2.0
+
+    assert Reference(profile).explains(run(profile, stimulus).record())
+
+
 def test_the_walks_make_a_sound_dut_act():
     records = [run(PROFILE, walk(seed), seed=seed).record() for seed in range(25)]
 

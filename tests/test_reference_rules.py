@@ -81,7 +81,7 @@ def test_a_stale_limit_is_found():
     story.measure("temperature_degc", heat)
     story.report("temperature_degc", np.where(story.report_s >= 10.0, 48.0, 25.0)[:, None].repeat(8, axis=1))
 
-    # 48 - 2 K: 0.70 + 0.05 of 140 A, from two seconds, a sample, a report and one step of the envelope after the step
+    # 48 - 2 K: 0.70 + 0.05 of 140 A, two seconds, a sample, a report and 0.1 s after the step
     assert (
         "derating.charge: expected dut.charge_limit_a at most 105.0 A; saw 140.0 A from 12.353 s"
         in findings(story)[0]
