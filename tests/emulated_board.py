@@ -1,4 +1,4 @@
-"""A board for the emulated BMS without a plant: contactors that follow their coils, and values a test sets."""
+"""A board for the emulated BMS without a plant: contactors follow their coils, tests set values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class FakePort:
 class Board:
     """One BMS, its fake port, and the frames it sent. `run` ticks both."""
 
-    def __init__(self, *, memory: Memory | None = None, soc: float = 0.5, seed: int = 0, rtc_ms: int = 0) -> None:
+    def __init__(
+        self, *, memory: Memory | None = None, soc: float = 0.5, seed: int = 0, rtc_ms: int = 0
+    ) -> None:
         self.profile = load_profile("hd_lfp_24s")
         self.port = FakePort(self.profile)
         self.frames: list[tuple[int, bytes]] = []
@@ -132,7 +134,7 @@ class Board:
             self._float_tap(self.open_tap)
 
     def _float_tap(self, tap: int) -> None:
-        """With the pull up the cell above an open tap reads nothing and the one below double; pulled down, reversed."""
+        """Pulled up, the cell above an open tap reads nothing and the one below double; down, reversed."""
         port, cells = self.port, len(self.rest_v)
         if port.open_wire_current == 0:
             return

@@ -1,4 +1,4 @@
-"""The catalogue of seeded defects, the loader of foreign ones, and the page that describes what they can reach."""
+"""The catalogue of seeded defects, the loader of foreign ones, and the page about what they reach."""
 
 from __future__ import annotations
 
@@ -157,7 +157,11 @@ def test_classes_without_arguments_are_defects_too(tmp_path: Path) -> None:
         ("1 / 0\n", "ZeroDivisionError"),
         ("class D:\n    name = 'd'\n    description = 'x'\nd = D()\n", "a method apply"),
         ("class D:\n    name = 'd'\n    def apply(self, bms): ...\nd = D()\n", "a text as description"),
-        ("class D:\n    name = 'd'\n    description = 'x'\n    def apply(self, bms): ...\na, b = D(), D()\n", "each name"),
+        (
+            "class D:\n    name = 'd'\n    description = 'x'\n    def apply(self, bms): ...\n"
+            "a, b = D(), D()\n",
+            "each name",
+        ),
         ("class D:\n    def __init__(self, x): ...\n    def apply(self, bms): ...\n", "needs no arguments"),
     ],
 )

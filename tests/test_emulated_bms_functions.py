@@ -1,4 +1,4 @@
-"""Functions of the emulated BMS: balancing, wiring diagnosis, derating, thermal, state of charge, speed of reading."""
+"""Functions of the emulated BMS: balancing, wiring diagnosis, derating, thermal, state of charge."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_cells_that_never_respond_raise_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("degc", "charge_a", "discharge_a"),
-    # The profile's points and one between: 47.5 °C is half way from 0.75 to 0.50, and from 1.00 to 0.80 at 45..50.
+    # Half way between the profile's points: at 47.5 °C 0.75 to 0.50 for charge, 1.00 to 0.80 for discharge.
     [(25.0, 140.0, 280.0), (47.5, 87.5, 252.0), (52.5, 35.0, 168.0), (7.5, 49.0, 252.0), (-10.0, 0.0, 84.0)],
 )
 def test_limits_follow_the_derating_tables(degc: float, charge_a: float, discharge_a: float) -> None:

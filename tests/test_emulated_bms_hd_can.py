@@ -1,6 +1,8 @@
-"""Frames of the emulated BMS against docs/reference/hd_can.md, read here bit by bit, and its host's commands."""
+"""Frames of the emulated BMS against docs/reference/hd_can.md, read bit by bit, and host commands."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 
@@ -65,7 +67,7 @@ def test_every_protected_frame_has_its_check_and_a_rolling_counter() -> None:
 
     assert set(counters) == {*range(0x300, 0x309), 0x310, 0x311}
     for values in counters.values():
-        assert all((b - a) % 16 == 1 for a, b in zip(values, values[1:], strict=False))
+        assert all((b - a) % 16 == 1 for a, b in pairwise(values))
 
 
 def test_one_broadcast_per_100_ms_with_all_groups() -> None:
@@ -116,7 +118,7 @@ def test_pack_values_and_state() -> None:
     assert bits(values, 16, 20, signed=True) == pytest.approx(-12345, abs=160)
     assert bits(values, 36, 16) == pytest.approx(7920, rel=0.01)
     assert bits(state, 0, 4) == 3
-    # main_minus and main_plus closed; precharge, charge open; pyro intact; HVIL closed; both directions allowed.
+    # main_minus, main_plus closed; precharge, charge open; pyro intact; HVIL closed; both allowed.
     assert bits(state, 4, 5) == 0b00011
     assert bits(state, 12, 3) == 0b111
     assert bits(state, 16, 10) == pytest.approx(500, abs=1)

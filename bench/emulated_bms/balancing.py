@@ -1,8 +1,8 @@
 """Passive balancing, and the correction of readings that bleeding falsifies.
 
-A bleed current drops voltage along the sense wires of its own cell and lifts the neighbours. Once a second bleeding
-stops for one sample; the difference to the sample 10 ms after, when it is on again, is what the bleeding falsifies,
-and is added to the readings until the next pause.
+A bleed current drops voltage along the sense wires of its own cell and lifts the neighbours. Once a second
+bleeding stops for one sample; the difference to the sample 10 ms after, when it is on again, is what the
+bleeding falsifies, and is added to the readings until the next pause.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Balancing:
         self.chosen = sorted(due, key=lambda k: -cell_mv[k])
 
     def take_turns(self) -> None:
-        """Odd and even cells in turn, because the bleed currents of neighbours share a wire; never too many."""
+        """Odd and even cells in turn, because neighbours share a wire; never too many at once."""
         odd = [k for k in self.chosen if k % 2]
         even = [k for k in self.chosen if not k % 2]
         if odd and even:

@@ -1,4 +1,4 @@
-"""The emulated BMS: firmware on a board, in integers and fixed-rate tasks, with everything in reach of a defect.
+"""The emulated BMS: firmware on a board, in integers and fixed-rate tasks, all in reach of a defect.
 
 Every name that a defect file may use is in docs/how-to/add-defect.md.
 """
@@ -153,8 +153,9 @@ class EmulatedBms:
     def command(self, *, mode: str, reset_fault: bool = False, balancing_enable: bool | None = None) -> None:
         """What the host wants: mode "standby", "drive" or "charge".
 
-        Contactors close only on a change of `mode`, after "standby" was seen since power-up: they never close by
-        themselves after a fault or a reboot. The charge contactor alone follows a release by itself.
+        Contactors close only on a change of `mode`, after "standby" was seen since power-up: they never
+        close by themselves after a fault or a reboot. The charge contactor alone follows a release by
+        itself.
         """
         if balancing_enable is not None:
             self.balancing.enabled = balancing_enable
@@ -203,7 +204,7 @@ class EmulatedBms:
         self.update_faults()
 
     def update_faults(self) -> None:
-        """Work out alarms and blocked paths from the protections; a blocked direction is promised nothing at once."""
+        """Work out alarms and blocked paths; a blocked direction is promised nothing from now on."""
         tripped = [p for p in self.protections.values() if p.tripped]
         self.alarms = frozenset(self._alarm_of(p.name) for p in tripped)
         self.charge_blocked = max((p.limit.level for p in tripped if "charge" in p.limit.opens), default=0)
@@ -380,9 +381,9 @@ class EmulatedBms:
     def _clear_latched(self, concerns: Callable[[int], bool]) -> None:
         self.record(LOG_RESET)
         for protection in self.protections.values():
-            if protection.tripped and protection.limit.latched and concerns(protection.limit.level):
-                if protection.cause_is_gone():
-                    self.release(protection)
+            held = protection.tripped and protection.limit.latched and concerns(protection.limit.level)
+            if held and protection.cause_is_gone():
+                self.release(protection)
 
     def _record(self, protection: Protection, kind: int) -> None:
         code = ALARM_BIT.get(self._alarm_of(protection.name), 0xFE)

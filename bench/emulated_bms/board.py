@@ -24,10 +24,10 @@ class Port(Protocol):
     `feedback` (5,) auxiliary contacts in the order of `SWITCHES` (pyro: True = intact), `hvil_closed`,
     `insulation_ohm` (2,) positive and negative rail to chassis, `supply_v`, `fan_rpm`, `comparator_tripped`.
 
-    Outputs: `coil` (5,) in the order of `SWITCHES` (pyro: True fires), `bleed` (cells,), `fan` 0..1, `heater`,
-    `open_wire_current` -1, 0 or +1 (AFE pulls all taps down, not, up), `comparator_threshold_a` [A] (magnitude
-    of the discharge current), `comparator_delay_s`, `comparator_reset`. The comparator is hardware: when it
-    trips it fires the pyro switch by itself.
+    Outputs: `coil` (5,) in the order of `SWITCHES` (pyro: True fires), `bleed` (cells,), `fan` 0..1,
+    `heater`, `open_wire_current` -1, 0 or +1 (AFE pulls all taps down, not, up), `comparator_threshold_a`
+    [A] (magnitude of the discharge current), `comparator_delay_s`, `comparator_reset`. The comparator is
+    hardware: when it trips it fires the pyro switch by itself.
     """
 
     cell_v: NDArray[np.float64]

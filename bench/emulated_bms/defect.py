@@ -109,7 +109,7 @@ def _run(path: Path) -> ModuleType:
 
 
 def _candidates(module: ModuleType) -> Iterator[tuple[str, object]]:
-    """Module-level values that mean to be a defect, each once, collections unpacked; imported classes left out."""
+    """Module-level values that mean to be a defect, each once; imported classes left out."""
     seen: set[int] = set()
     for name, value in vars(module).items():
         if name.startswith("_"):

@@ -9,8 +9,8 @@ from bench.emulated_bms.board import CHARGE, MAIN_MINUS, MAIN_PLUS, PRECHARGE
 if TYPE_CHECKING:
     from bench.emulated_bms.bms import EmulatedBms
 
-#: Accepted response of the pack to a current step, as resistance of a cell times its capacity [µΩ Ah]: from a hot new
-#: cell to a cold old one. Project default.
+#: Accepted response of the pack to a current step, as resistance of a cell times its capacity [µΩ Ah]: from
+#: a hot new cell to a cold old one. Project default.
 _LEAST_RESPONSE, _MOST_RESPONSE = 12_000, 600_000
 
 
@@ -20,8 +20,9 @@ class Diagnosis:
     Attributes
     ----------
     not_closed, not_opened
-        Switch indices whose auxiliary contact disagrees with the command for longer than `feedback_timeout_ms`. A
-        contact that says closed against an open command is taken as welded: that is the safe reading.
+        Switch indices whose auxiliary contact disagrees with the command for longer than
+        `feedback_timeout_ms`. A contact that says closed against an open command is taken as welded: that is
+        the safe reading.
     frozen
         Cells whose count has not changed for a whole window.
     current_lost
@@ -48,7 +49,7 @@ class Diagnosis:
         self._suspect_ms = self._suspect_sum_mv = self._suspect_ma = 0
 
     def acknowledge(self) -> None:
-        """A reset: findings that only a new test can confirm are to be found again; contacts are as they are."""
+        """A reset: what only a new test can confirm is to be found again; contacts are as they are."""
         self.frozen, self.frozen_ms, self._candidates = [], 0, []
         self.current_lost, self.response_known, self._suspect_ms = False, False, 0
         self._list_switches()
@@ -111,7 +112,8 @@ class Diagnosis:
     def _watch_current(self, step_ms: int) -> None:
         """A large current that vanishes must let the cells recover, if this pack was seen to respond before.
 
-        Cells that do not respond (an emulator in their place) or that moved without a current disarm the check.
+        Cells that do not respond (an emulator in their place) or that moved without a current disarm the
+        check.
         """
         seen, parameters = self._bms.seen, self._bms.parameters.diagnosis
         current = self._bms.readings.current_ma.value

@@ -145,7 +145,8 @@ class Estimator:
         declared = self._bms.parameters.estimator.capacity_mah
         if declared // 2 <= capacity <= declared * 11 // 10:
             soc = self.soc_permille
-            # Half the way, because one swing is known to a few percent only; the state of charge stays where it is.
+            # Half the way, because one swing is known to a few percent only; the state of charge stays where
+            # it is.
             self.capacity_mah = (self.capacity_mah + capacity) // 2
             self.charge_mams = soc * self.capacity_mah * _MS_PER_H // 1000
         self._anchor = permille, permille * self.capacity_mah * _MS_PER_H // 1000

@@ -67,7 +67,7 @@ class Frames:
         self.filters.append(function)
 
     def filter_payload(self, function: PayloadFilter) -> None:
-        """Let the signals of every later protected frame pass through `function`, before its check is made."""
+        """Let the signals of every later protected frame pass through `function`, before its check."""
         self.payload_filters.append(function)
 
     def protect(self, can_id: int, payload: int) -> None:

@@ -1,4 +1,4 @@
-"""Points where a value enters or leaves the firmware, each with a list of filters that a defect may add to."""
+"""Points where a value enters or leaves the firmware, each with filters that a defect may add to."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Output(Generic[T]):
 
 
 class Named:
-    """Attributes that can also be reached by name: `x["cell_mv"]` is `x.cell_mv`; iterating gives the names."""
+    """Attributes that can also be reached by name: `x["cell_mv"]` is `x.cell_mv`; iterable by name."""
 
     def __getitem__(self, name: str) -> Any:
         try:

@@ -30,7 +30,7 @@ class LogEntry:
 
 
 class EventLog:
-    """A ring of the newest `entries` events, oldest first. Appending is one assignment, so no entry is ever torn."""
+    """A ring of the newest `entries` events, oldest first; appending is one assignment, so none is torn."""
 
     def __init__(self, entries: int) -> None:
         self.entries = entries

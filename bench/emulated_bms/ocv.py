@@ -43,18 +43,18 @@ def ocv_table(chemistry: str) -> OcvTable:
     return OcvTable(list(soc), list(charge), list(discharge))
 
 
-# LFP: A123 26650, C/30 charge and discharge at 25 °C, each ampere-hour axis scaled to its own branch (ESC toolbox of
-# G. Plett, batterysim/esctoolbox-python, MIT); read off at the points and moved 5 mV inwards for the C/30 polarisation.
-# NMC: CALB L148N58A, C/20 discharge at 25 °C (GitHub birol91/calb-3rc-param-extraction, values transcribed), every
-# 10 %; the same curve for both branches.
+# LFP: A123 26650, C/30 charge and discharge at 25 °C, each ampere-hour axis scaled to its own branch (ESC
+# toolbox of G. Plett, batterysim/esctoolbox-python, MIT); read off at the points and moved 5 mV inwards for
+# the C/30 polarisation. NMC: CALB L148N58A, C/20 discharge at 25 °C (GitHub birol91/calb-3rc-param-
+# extraction, values transcribed), every 10 %; the same curve for both branches.
 _TABLES = {
     "LFP": (
-        (0, 10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 250, 300, 400, 500, 600, 700, 800, 900, 950, 970, 980, 990,
-         1000),
-        (2316, 2754, 2878, 2955, 3057, 3140, 3199, 3226, 3234, 3248, 3263, 3286, 3304, 3315, 3320, 3331, 3345, 3354,
-         3359, 3373, 3398, 3428, 3483, 3595),
-        (2005, 2696, 2829, 2912, 3018, 3105, 3167, 3196, 3203, 3216, 3227, 3242, 3256, 3288, 3296, 3303, 3316, 3337,
-         3345, 3358, 3380, 3408, 3461, 3585),
+        (0, 10, 20, 30, 50, 75, 100, 125, 150, 175, 200, 250, 300, 400, 500, 600, 700, 800, 900, 950, 970,
+         980, 990, 1000),
+        (2316, 2754, 2878, 2955, 3057, 3140, 3199, 3226, 3234, 3248, 3263, 3286, 3304, 3315, 3320, 3331, 3345,
+         3354, 3359, 3373, 3398, 3428, 3483, 3595),
+        (2005, 2696, 2829, 2912, 3018, 3105, 3167, 3196, 3203, 3216, 3227, 3242, 3256, 3288, 3296, 3303, 3316,
+         3337, 3345, 3358, 3380, 3408, 3461, 3585),
     ),
     "NMC": (
         (0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000),

@@ -1,8 +1,9 @@
 """Search for open sense wires with the pull currents of the AFE.
 
-All taps are pulled up, sampled, pulled down, sampled. The lower tap of cell k is open if the cell reads much less
-with the pull up than with the pull down; the topmost tap is open if the topmost cell reads much more. Ordinary
-samples lie between the two, with the pulls off, so nothing else in the firmware ever sees a pulled reading.
+All taps are pulled up, sampled, pulled down, sampled. The lower tap of cell k is open if the cell reads much
+less with the pull up than with the pull down; the topmost tap is open if the topmost cell reads much more.
+Ordinary samples lie between the two, with the pulls off, so nothing else in the firmware ever sees a pulled
+reading.
 """
 
 from __future__ import annotations

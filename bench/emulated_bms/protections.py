@@ -113,7 +113,8 @@ class Protection:
         if not beyond:
             self._counters[self.name] = 0
             return False
-        # The first sample beyond opens the interval, so the delay is over one sample after `delay_ms` is counted.
+        # The first sample beyond opens the interval, so the delay is over one sample after `delay_ms` is
+        # counted.
         self._counters[self.name] += step_ms
         return self._counters[self.name] > self.limit.delay_ms
 

@@ -15,7 +15,8 @@ from bench.emulated_bms.board import Port
 from bench.emulated_bms.hooks import Named, Reading
 from dut_profiles.profile import Profile
 
-#: Noise repeats after so many samples: a power of two, and long enough that no cell rests on one count throughout.
+#: Noise repeats after so many samples: a power of two, and long enough that no cell rests on one count
+#: throughout.
 _NOISE = 256
 _FULL_SCALE_MA = 2_500_000
 _LOWEST_CELL_MV, _HIGHEST_CELL_MV = -100, 5500
@@ -24,9 +25,10 @@ _LOWEST_CELL_MV, _HIGHEST_CELL_MV = -100, 5500
 class Readings(Named):
     """Everything that the firmware senses, by name.
 
-    `cell_mv` (cells,), `temperature_ddegc` (sensors,) [0.1 °C], `board_ddegc`, `current_ma` and `current_mean_ma`
-    (+ charging), `pack_mv`, `link_mv`, `charger_mv`, `feedback` (5,), `hvil` (closed), `insulation_ohm` (2,),
-    `supply_mv`, `fan_rpm`, `comparator` (tripped). A cell or sensor that is not available reads `INVALID`.
+    `cell_mv` (cells,), `temperature_ddegc` (sensors,) [0.1 °C], `board_ddegc`, `current_ma` and
+    `current_mean_ma` (+ charging), `pack_mv`, `link_mv`, `charger_mv`, `feedback` (5,), `hvil` (closed),
+    `insulation_ohm` (2,), `supply_mv`, `fan_rpm`, `comparator` (tripped). A cell or sensor that is not
+    available reads `INVALID`.
 
     A filter on `current_ma` also acts on `current_mean_ma`, because both come from one converter.
     """
@@ -60,12 +62,12 @@ class Readings(Named):
         )
 
     def raw_cells(self) -> list[int]:
-        """Sample all cells [mV], (cells,), without range check, correction and filters: for tests of the wiring."""
+        """Sample all cells [mV], (cells,), without range check and filters: for tests of the wiring."""
         return self._sample_cells()
 
 
 def in_range(cell_mv: list[int]) -> list[int]:
-    """`cell_mv` (cells,) with what no cell can have marked as not available: a reversed, open or dead input."""
+    """`cell_mv` (cells,) with what no cell can have (reversed, open, dead input) marked not available."""
     if min(cell_mv) >= _LOWEST_CELL_MV and max(cell_mv) <= _HIGHEST_CELL_MV:
         return cell_mv
     return [c if _LOWEST_CELL_MV <= c <= _HIGHEST_CELL_MV else INVALID for c in cell_mv]
@@ -105,7 +107,7 @@ def _cells(profile: Profile, port: Port, rng: np.random.Generator) -> Callable[[
 
 
 def _thermistors(profile: Profile, port: Port, rng: np.random.Generator) -> Callable[[], list[int]]:
-    """NTC inputs: 12 bits, an offset within 0.2 of the declared tolerance; a lost or shorted sensor is INVALID."""
+    """NTC inputs: 12 bits, offset within 0.2 of the declared tolerance; a lost or shorted one is INVALID."""
     ntc, sensors = profile.thermistor, profile.pack.sensors
     offset = (0.2 * rng.uniform(-1.0, 1.0, sensors) * profile.measurement.temperature_tolerance_k).tolist()
     lsb_v = ntc.reference_v / 4096.0
@@ -130,7 +132,7 @@ def _thermistors(profile: Profile, port: Port, rng: np.random.Generator) -> Call
 def _current(
     profile: Profile, port: Port, rng: np.random.Generator
 ) -> tuple[Callable[[], int], Callable[[], int]]:
-    """Shunt amplifier: one offset and gain for the instant and for the mean over the step; noise on the instant."""
+    """Shunt amplifier: one offset and gain for the instant and for the mean; noise on the instant."""
     accuracy = profile.measurement
     offset_ma = 0.2 * rng.uniform(-1.0, 1.0) * accuracy.current_tolerance_a * 1000.0
     gain = 1000.0 * (1.0 + 0.3 * rng.uniform(-1.0, 1.0) * accuracy.current_tolerance_fraction)

@@ -1,4 +1,4 @@
-"""Contactors: closing with precharge, shedding current before opening, never opening above the break rating."""
+"""Contactors: close with precharge, shed current before opening, never open above the break rating."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class Sequence:
             self._go("closed")
 
     def run_closed(self) -> None:
-        """Open what is blocked or no longer wanted, after shedding current; close charge again after a release."""
+        """Open what is blocked or not wanted, after shedding current; close charge again after a release."""
         bms, coil = self._bms, self.coil
         self.charge_open_ms = 0 if coil[CHARGE] else self.charge_open_ms + 10
         drop_main = coil[MAIN_PLUS] and (bms.discharge_blocked > 0 or self.wanted is State.STANDBY)
@@ -234,9 +234,10 @@ class Sequence:
 
     def _aborted(self) -> bool:
         """While closing: give up when the request is gone or what it needs is blocked."""
-        if self.wanted is not State.STANDBY and self.permitted(self.wanted):
-            if not (self._bms.discharge_blocked and (self.coil[MAIN_PLUS] or self.coil[PRECHARGE])):
-                return False
+        bus = self.coil[MAIN_PLUS] or self.coil[PRECHARGE]
+        wanted = self.wanted is not State.STANDBY and self.permitted(self.wanted)
+        if wanted and not (bus and self._bms.discharge_blocked):
+            return False
         self._open_all()
         return True
 
@@ -258,7 +259,7 @@ class Sequence:
             self._open_all()
 
     def _may_open(self, level: int) -> bool:
-        """Level 3 at once; below, when the current is shed or the wait is over. Never above the break rating."""
+        """Level 3 at once; below, when current is shed or the wait is over. Never above the break rating."""
         parameters = self._bms.parameters.sequence
         self.shed_ms += 10
         shed = abs(self._bms.readings.current_ma.value) < parameters.zero_current_ma
@@ -267,7 +268,7 @@ class Sequence:
         return not self._too_much_to_break()
 
     def _too_much_to_break(self) -> bool:
-        """Above the break rating the pyro switch goes first; the contactors follow in the current-free circuit."""
+        """Above the break rating the pyro switch goes first; the contactors follow without current."""
         if abs(self._bms.readings.current_ma.value) <= self._bms.parameters.sequence.break_rating_ma:
             return False
         self.coil[PYRO] = True

@@ -76,8 +76,9 @@ class Thermal:
     def watch_runaway(self) -> None:
         """A sensor that rises by 1 K/s for 3 s while one cell falls away from the others.
 
-        The rate is compared with a fifth less, for the resolution and noise of the sensors. Source: rate and duration
-        as thermal runaway is commonly told in traction battery rules (unverified); voltage part: project default.
+        The rate is compared with a fifth less, for the resolution and noise of the sensors. Source: rate and
+        duration as thermal runaway is commonly told in traction battery rules (unverified); voltage part:
+        project default.
         """
         bms, parameters = self._bms, self._bms.parameters.thermal
         now, last = bms.readings.temperature_ddegc.value, self._last_ddegc
