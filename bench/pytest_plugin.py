@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.errors import BenchError, NotApplicable
+from bench.errors import BenchError, NotApplicable, UnsafeState
 from bench.verdict import Verdict
 
 # pytest loads every installed plugin at every start: plant, BMS and drivers only when a scenario needs them.
@@ -215,12 +215,25 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
     item.stash[_OUTCOME] = outcome
     try:
         return (yield)
+    except KeyboardInterrupt:
+        _make_safe_at_once(outcome)
+        raise
     finally:
         line = campaign.finish(outcome)
         reporter = item.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
             reporter.write_line(line)
+
+
+def _make_safe_at_once(outcome: Outcome) -> None:
+    """Whoever stops a run wants the energy off now, and to know whether it is: pytest tears down later."""
+    outcome.raised(BenchError("the run was interrupted"), during="call")
+    if outcome.station is not None:
+        try:
+            outcome.station.close()
+        except BenchError as error:
+            outcome.raised(error, during="teardown")
 
 
 def _parameters(item: pytest.Item) -> dict[str, object]:
@@ -244,8 +257,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         outcome.raised(error, during=call.when)
     elif isinstance(error, pytest.skip.Exception):
         outcome.skip(str(error))
-    elif isinstance(error, KeyboardInterrupt):
-        outcome.raised(BenchError("interrupted"), during=call.when)
     if call.when == "call" and report.passed and not outcome.collector.judged:
         report.outcome = "failed"
         report.longrepr = f"{outcome.id}: the scenario judged nothing, so it proves nothing"
@@ -280,8 +291,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if campaign is None:
         return
     folder = campaign.seal()
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        session.exitstatus = campaign.exit_code()
+    code = campaign.exit_code()
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or code == UnsafeState.exit_code:
+        session.exitstatus = code
     if folder is not None:
         session.config.hook.pytest_bench_sealed(run_folder=folder)
 
