@@ -148,3 +148,35 @@ def test_se_06_long_rest_drifts_little(bench: Bench, reference: ObservedReferenc
         reason="declared current offset over time",
     )
     assert reference.explains(bench.record)
+
+
+@requirement("DIN DKE SPEC 99100 6.7.6", scenario="SE-10")
+@pack(soc=0.65)
+def test_se_10_counted_charge(bench: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """The charge counted over a quarter of the capacity agrees with what the bench counted."""
+    capacity_ah, declared = bench.profile.pack.capacity_ah, bench.profile.measurement
+    bench.start()
+    bench.mode("drive")
+    bench.publish_every(SLOW_S)
+    bench.wait(1.0)
+    start_s, first = bench.now_s, float(bench.dut.telemetry().soc)
+    bench.discharge(0.95 * bench.profile.pack.max_discharge_a)
+    bench.wait(0.25 * capacity_ah / (0.95 * bench.profile.pack.max_discharge_a) * 3600.0)
+    bench.rest()
+    bench.wait(2.0)
+
+    current = bench.record.current_a.between(start_s, bench.now_s)
+    counted_ah = float(np.trapezoid(current.value, current.t_s)) / 3600.0
+    reported_ah = (float(bench.dut.telemetry().soc) - first) * capacity_ah
+    duration_h = (bench.now_s - start_s) / 3600.0
+    resolution_ah = 2 * 0.001 * capacity_ah
+    tolerance_ah = declared.current_tolerance_fraction * abs(counted_ah)
+    tolerance_ah += (declared.current_tolerance_a + current.uncertainty) * duration_h + resolution_ah
+    assert reported_ah in judge.around(
+        counted_ah,
+        tolerance_ah,
+        unit="Ah",
+        what="charge that the reported SOC says was drawn",
+        reason="declared gain and offset of the current over the time, and the resolution of the SOC",
+    )
+    assert reference.explains(bench.record)
