@@ -13,16 +13,27 @@ from instruments import roles
 #: How long a sound DUT may take from power-up to its first telemetry [s]; project default.
 START_S = 3.0
 
+#: How well a pack is prepared to the state of charge that a scenario asks for; project default.
+PREPARED_WITHIN = 0.01
+
 #: Charger voltage over the declared charge voltage, so that the DUT and not the charger ends the charge:
 #: upper limit charging voltage plus 10 %, IEC 62619:2022 8.2.2.
 OVERCHARGE = 1.10
 
 
 class Bench:
-    """A station in the hands of a test."""
+    """A station in the hands of a test.
 
-    def __init__(self, station: Station) -> None:
-        self.station = station
+    Parameters
+    ----------
+    station
+        Open.
+    known_soc
+        State of charge to which the pack was prepared, 0..1, if the BMS was told the same; None: unknown.
+    """
+
+    def __init__(self, station: Station, *, known_soc: float | None = None) -> None:
+        self.station, self._known_soc = station, known_soc
         self.clock, self.profile, self.record = station.clock, station.profile, station.record
         self.dut = station.dut
         self._cells: CellStimulus | None = None
@@ -86,6 +97,17 @@ class Bench:
     def start(self) -> None:
         """Let the host talk to the DUT and wait until it answers with all its telemetry."""
         self.record.note("host", "host starts", talking=True)
+        if getattr(self.dut, "balancing_enabled", False):
+            self.record.note("balancing", "host permits balancing", enabled=True)
+        if self._known_soc is not None:
+            capacity_ah = self.profile.pack.capacity_ah
+            self.record.note(
+                "soc",
+                f"pack prepared at {self._known_soc:.0%}",
+                soc=self._known_soc,
+                uncertainty=PREPARED_WITHIN,
+                capacity_ah=capacity_ah,
+            )
         self.dut.start()
         self.clock.sleep(START_S)
 

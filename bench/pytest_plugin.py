@@ -137,11 +137,12 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     if campaign is None or outcome is None:
         raise pytest.UsageError("the fixture 'bench' is for tests marked with bench.scenario.requirement")
     marker = request.node.get_closest_marker("bench_pack")
-    station = campaign.station(PackState(**(marker.kwargs if marker else {})))
+    pack = PackState(**(marker.kwargs if marker else {}))
+    station = campaign.station(pack)
     outcome.station = station
     with station:
         outcome.start_s = station.clock.now_s
-        yield Bench(station)
+        yield Bench(station, known_soc=pack.soc if marker and pack.known_soc is None else None)
 
 
 @pytest.fixture
