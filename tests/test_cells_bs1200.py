@@ -364,9 +364,9 @@ def test_a_lost_frame_costs_its_row_only():
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"cells": 25}, "at least 25 channels"),
+        ({"cells": 25, "boxes": [1, 2]}, "at least 25 channels"),
         ({"boxes": [1, 1]}, "different boxes"),
-        ({"digital": [{"box": 3, "bit": 0, "trace": "heater"}]}, "found box"),
+        ({"boxes": [1, 2], "digital": [{"box": 3, "bit": 0, "trace": "heater"}]}, "found box"),
         ({"charge_path": ["switch.charge"]}, "digital trace"),
         ({**WIRED, "digital": [{"box": 1, "bit": 0, "trace": "heater"}] * 2}, "once"),
     ],
@@ -374,6 +374,13 @@ def test_a_lost_frame_costs_its_row_only():
 def test_impossible_wiring_is_told(options: dict[str, object], what: str):
     with pytest.raises(ValueError, match=what):
         Bs1200.Options(**options)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"), [(1, (1,)), (12, (1,)), (13, (1, 2)), (24, (1, 2)), (32, (1, 2, 3))]
+)
+def test_as_many_boxes_as_the_cells_need(cells: int, expected: tuple[int, ...]):
+    assert Bs1200.Options(cells=cells).boxes == expected
 
 
 def test_a_signal_that_the_meter_does_not_have_is_told():

@@ -202,11 +202,19 @@ def test_a_unit_that_is_not_there_is_told():
         bench.driver.prepare()
 
 
+def test_as_many_units_as_the_sensors_need():
+    assert [WaveshareAo8.Options(sensors=n, **NTC).device_ids for n in (8, 9, 17)] == [
+        (1,),
+        (1, 2),
+        (1, 2, 3),
+    ]
+
+
 def test_impossible_options_are_told():
     with pytest.raises(StationInvalid, match=r"at least 0\.0005 A"):
         rig(WaveshareAo8, FakeNtcs(np.full(8, 2.5)), max_a=1e-4, sensors=8, **NTC)
     with pytest.raises(ValueError, match="8 sensors for each"):
-        WaveshareAo8.Options(sensors=9, **NTC)
+        WaveshareAo8.Options(sensors=9, device_ids=[1], **NTC)
     with pytest.raises(ValueError, match="different device_ids"):
         WaveshareAo8.Options(sensors=9, device_ids=[1, 1], **NTC)
     with pytest.raises(StationInvalid, match="at most 4 sensors"):
