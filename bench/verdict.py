@@ -176,4 +176,7 @@ def around(
 
 
 def _shown(value: float, unit: str) -> str:
-    return f"{value:.3f} {unit}".strip() if math.isfinite(value) else str(value)
+    if not math.isfinite(value):
+        return str(value)
+    decimals = 6 if 0 < abs(value) < 0.1 else 3
+    return f"{value:.{decimals}f} {unit}".strip()
