@@ -78,21 +78,13 @@ def _coulomb_drift(bms: EmulatedBms, *, permille: int) -> None:
 
 
 def _soc_jumps(bms: EmulatedBms) -> None:
-    """Trusts every rest voltage after ten seconds, in the flat zone too, and takes it over at once."""
-    parameters = bms.parameters.estimator
-    parameters.rest_ms = 10_000
-    parameters.flat_low_permille = 1001
+    """Takes over the rest voltage at once, before it has relaxed, and 20 % too high."""
+    set_target, parameters = bms.estimator.set_target, bms.parameters.estimator
+    parameters.rest_ms = 60_000
     parameters.correction_ppm_per_s = 1_000_000
-
-
-def _soc_freezes(bms: EmulatedBms) -> None:
-    count, least_ma = bms.estimator.count, bms.parameters.estimator.capacity_mah // 100
-
-    def deaf(mean_ma: int, step_ms: int) -> None:
-        if abs(mean_ma) >= least_ma:
-            count(mean_ma, step_ms)
-
-    bms.estimator.count = deaf  # type: ignore[method-assign]
+    bms.estimator.set_target = (  # type: ignore[method-assign]
+        lambda permille: set_target(min(1000, permille + 200))
+    )
 
 
 def _no_precharge(bms: EmulatedBms) -> None:
@@ -141,6 +133,20 @@ def _log_keeps_oldest(bms: EmulatedBms) -> None:
     bms.log.append = full  # type: ignore[method-assign]
 
 
+def _log_forgets(bms: EmulatedBms) -> None:
+    """The ring is copied to non-volatile memory once a minute only."""
+    power_down = bms.power_down
+
+    def cut() -> None:
+        power_down()
+        kept = [entry for entry in bms.log if entry.stamp_ms <= bms.rtc_ms - 60_000]
+        bms.log.clear()
+        for entry in kept:
+            bms.log.append(entry)
+
+    bms.power_down = cut  # type: ignore[method-assign]
+
+
 def _wrong_stamp(bms: EmulatedBms) -> None:
     bms.rtc_ms += 86_400_000
 
@@ -181,12 +187,10 @@ DEFECTS = (
                  _always_balances),
     SeededDefect("D51_reads_while_bleeding", "Readings are taken while bleeding and not corrected.",
                  ("BA-04",), _no_bleed_correction),
-    SeededDefect("D54_coulomb_drift_gross", "Counts 3 % too much charge.", ("SE-02", "SE-06"),
+    SeededDefect("D54_coulomb_drift_gross", "Counts 3 % too much charge.", ("SE-10",),
                  partial(_coulomb_drift, permille=1030)),
-    SeededDefect("D55_soc_jumps_at_rest", "Takes over any rest voltage at once, in the flat zone too.",
-                 ("SE-05",), _soc_jumps),
-    SeededDefect("D58_soc_freezes_at_low_current", "Does not count currents below 1 % of the capacity.",
-                 ("SE-02",), _soc_freezes),
+    SeededDefect("D55_soc_jumps_at_rest", "Jumps to a rest voltage at once, and 20 % too high.", ("SE-05",),
+                 _soc_jumps),
     SeededDefect("D63_precharge_by_time_only", "Closes main_plus without looking at the bus.",
                  ("CT-01", "CT-02"), _no_precharge),
     SeededDefect("D64_precharge_without_end", "Tries to precharge without limit and without pause.",
@@ -202,6 +206,8 @@ DEFECTS = (
                  partial(_host_timeout, factor=5)),
     SeededDefect("D75_limits_stale", "The limits that are sent never change.", ("TH-08", "OV-06"),
                  _stale_limits),
+    SeededDefect("D79_log_forgets_at_power_cut", "A power cut loses the events of the last minute.",
+                 ("SY-05",), _log_forgets),
     SeededDefect("D79_log_loses_newest", "A full log keeps the oldest events and loses new ones.", ("SY-05",),
                  _log_keeps_oldest),
     SeededDefect("D97_all_channels_at_once", "Every cell that is due bleeds at once, at any temperature.",

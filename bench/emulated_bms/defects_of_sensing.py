@@ -77,8 +77,8 @@ def _scaled_overcurrent(bms: EmulatedBms, *, permille: int) -> None:
                 limit.release = limit.release * permille // 1000
 
 
-def _comparator_delay(bms: EmulatedBms) -> None:
-    bms.parameters.comparator.delay_us = 2000
+def _comparator_off(bms: EmulatedBms) -> None:
+    bms.parameters.comparator.threshold_ma = 2**31
 
 
 def _mean_temperature(bms: EmulatedBms) -> None:
@@ -194,7 +194,7 @@ DEFECTS = (
                  _blind_to_discharge),
     SeededDefect("D16_overcurrent_unit_slip", "Discharge overcurrent compares mA with 1000 times the limit.",
                  ("OC-03",), partial(_scaled_overcurrent, permille=1_000_000)),
-    SeededDefect("D18_short_circuit_slow", "The comparator waits 2 ms.", ("OC-07",), _comparator_delay),
+    SeededDefect("D18_short_circuit_off", "The comparator is never armed.", ("OC-07",), _comparator_off),
     SeededDefect("D24_overtemperature_of_mean", "Temperature limits look at the mean of the sensors.",
                  ("TH-04", "TH-02"), _mean_temperature),
     SeededDefect("D25_temperature_limits_swapped", "Charge and discharge temperature limits are exchanged.",

@@ -57,6 +57,11 @@ class EventLog:
             self._ring[self.total % self.entries] = entry
         self.total += 1
 
+    def clear(self) -> None:
+        """Forget all events. Nothing in the sound firmware does."""
+        self._ring.clear()
+        self.total = 0
+
 
 @dataclass
 class Memory:
