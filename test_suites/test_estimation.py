@@ -137,7 +137,7 @@ def test_se_06_small_current_for_long(bench: Bench, reference: ObservedReference
     bench.start()
     bench.mode("drive")
     bench.publish_every(1.0)
-    bench.discharge(0.0096 * bench.profile.pack.max_discharge_a)
+    bench.discharge(0.009 * bench.profile.pack.max_discharge_a)
     bench.wait(2.0)
     start_s, first = bench.now_s, float(bench.dut.telemetry().soc)
     bench.wait(2400.0)
