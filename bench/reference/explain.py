@@ -6,6 +6,7 @@ from bench.errors import Inconclusive
 from bench.record import Record
 from bench.reference.alarms import judge_alarms
 from bench.reference.balancing import judge_balancing
+from bench.reference.broadcast import judge_broadcast
 from bench.reference.cases import PREFIX, Case, cases_of
 from bench.reference.communication import judge_refresh, judge_silence
 from bench.reference.derating import judge_limits
@@ -33,7 +34,8 @@ def explain(record: Record, profile: Profile) -> Explanation:
     """Hold everything that was measured and reported against what the profile permits and demands.
 
     Each opening needs a cause and each demand an answer; each alarm needs a cause and each certain trip an
-    alarm; broadcast limits, bleeding, precharge, reported values and SOC stay within their bounds.
+    alarm; broadcast limits, bleeding, precharge, reported values and SOC stay within their bounds, and the
+    broadcast agrees with itself.
 
     Raises
     ------
@@ -56,6 +58,7 @@ def explain(record: Record, profile: Profile) -> Explanation:
     found += judge_soc(observed)
     found += judge_refresh(observed)
     found += judge_silence(observed)
+    found += judge_broadcast(observed)
     ordered = sorted(found, key=lambda finding: (finding.t_s, finding.protection, finding.kind))
     return Explanation(tuple(ordered), tuple(judged), tuple(undecided))
 

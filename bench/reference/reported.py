@@ -90,6 +90,14 @@ ACCURACIES = (
         lambda profile: profile.measurement.cell_period_s,
         _pack_tolerance,
     ),
+    Accuracy(
+        "charger_v",
+        "V",
+        "measurement.pack_tolerance_fraction",
+        "link_voltage",
+        lambda profile: profile.measurement.cell_period_s,
+        _pack_tolerance,
+    ),
 )
 
 
