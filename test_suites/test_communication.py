@@ -23,7 +23,23 @@ def test_cm_01_periods_and_contents(calm: Bench, reference: ObservedReference, j
     for t_s, can_id, data in bench.dut.frames():
         if t_s >= start_s and can_id >= 0x300:
             times.setdefault((can_id, data[0] if can_id in (0x310, 0x311) else -1), []).append(t_s)
-    assert times
+    groups = {
+        hd_can.CELL_VOLTAGES: bench.profile.pack.cells,
+        hd_can.CELL_TEMPERATURES: bench.profile.pack.sensors,
+    }
+    expected = [
+        (can_id, group)
+        for can_id in hd_can.messages()
+        if can_id >= 0x300 and hd_can.is_protected(can_id)
+        for group in (range(-(-groups[can_id] // 3)) if can_id in groups else (-1,))
+    ]
+    missing = [f"0x{can_id:X}" for can_id, group in expected if (can_id, group) not in times]
+    assert float(len(missing)) in judge.at_most(
+        0.0,
+        unit="1",
+        what="messages never sent",
+        reason=f"declared messages; {', '.join(missing) or 'all'} there",
+    )
     for (can_id, group), stamps in sorted(times.items()):
         periods_s = np.diff(stamps)
         where = f"0x{can_id:X}" + (f" group {group}" if group >= 0 else "")

@@ -127,6 +127,19 @@ def test_m_05_temperature_map_and_accuracy(calm: Bench, reference: ObservedRefer
             reason="declared accuracy, each sensor at a temperature of its own",
             uncertainty=bench.record.temperature_degc.uncertainty,
         )
+    # Neighbours further apart than two errors: an exchange shows.
+    apart_k = 2.0 * tolerance_k + 1.0
+    bench.set_temperature([5.0 + apart_k * sensor for sensor in range(sensors)])
+    bench.wait(2.0)
+    made_degc, reported_degc = bench.record.temperature_degc.last, bench.dut.telemetry().temperature_degc
+    nearest = np.abs(reported_degc[:, None] - made_degc[None, :]).argmin(axis=1)
+    assert float((nearest != np.arange(sensors)).sum()) in judge.around(
+        0.0,
+        0.0,
+        unit="1",
+        what="sensors reported in a wrong place",
+        reason=f"{apart_k:g} K steps, each unique",
+    )
     assert reference.explains(bench.record)
 
 
