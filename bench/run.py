@@ -31,6 +31,7 @@ from bench.evidence import (
     headline,
 )
 from bench.rack import PackState
+from bench.reference import Reference
 from bench.station import Station
 from bench.station_file import load_station
 from bench.verdict import DecisionRule, Verdict, worst
@@ -72,7 +73,7 @@ class Outcome:
         """Take what setup, the test or teardown raised. Only the test itself can find the DUT wrong."""
         match error:
             case Inconclusive():
-                verdict = Verdict.INCONCLUSIVE
+                verdict = Verdict.FAIL if self._unexplained() else Verdict.INCONCLUSIVE
             case AssertionError() if during == "call":
                 verdict = Verdict.FAIL
             case _:
@@ -81,9 +82,22 @@ class Outcome:
             self.exit_code = max(self.exit_code, error.exit_code)
         kind = "" if verdict is Verdict.FAIL else f"{type(error).__name__}: "
         text = f"{kind}{error}".strip() or type(error).__name__
+        if verdict is Verdict.FAIL and isinstance(error, Inconclusive):
+            text = f"{self.collector.findings[-1]} ({error})"
         if verdict.severity >= self.verdict.severity or not self.message:
             self.message = text
         self._raised.append(verdict)
+
+    def _unexplained(self) -> bool:
+        """Whether the DUT did wrong before the scenario gave up, which then is its own doing."""
+        if self.station is None:
+            return False
+        try:
+            found = Reference(self.station.profile).explains(self.station.record)
+        except (Inconclusive, BenchError):
+            return False
+        self.collector.findings += [str(finding) for finding in found]
+        return bool(len(found))
 
     def skip(self, reason: str) -> None:
         """The scenario does not apply to this DUT."""

@@ -8,10 +8,12 @@ deadline. So a higher level wins, and what is already open is moot.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from bench.record import Floats, Trace
-from bench.reference.cases import Case, reach_s
+from bench.reference.cases import PREFIX, Case, reach_s
 from bench.reference.communication import silence_permits
 from bench.reference.findings import Finding
 from bench.reference.intervals import Mask, inside, runs, touches, union
@@ -22,6 +24,8 @@ from bench.reference.story import MODE_S
 #: Modes that use each path.
 USES = {"charge": "charge", "discharge": "drive"}
 PATHS = ("charge", "discharge")
+#: A host must have asked for standby for so long [s] that the DUT has heard it, project default.
+ASKED_S = 0.3
 
 
 def judge_paths(observed: Observed, cases: list[Case]) -> list[Finding]:
@@ -36,6 +40,7 @@ def judge_paths(observed: Observed, cases: list[Case]) -> list[Finding]:
         found += _demands(path, trace, mine)
         found += _closings(observed, path, trace, mine)
         found += _modes(observed, path, trace)
+        found += _refusals(observed, path, trace)
     return found
 
 
@@ -182,4 +187,27 @@ def _modes(observed: Observed, path: str, trace: Trace) -> list[Finding]:
                     due_s, "missed", "mode", f"{path} path open {MODE_S:g} s after standby", "still closed"
                 )
             )
+    return found
+
+
+def _refusals(observed: Observed, path: str, trace: Trace) -> list[Finding]:
+    """A path that is asked for after standby closes, unless the DUT says why it does not."""
+    story, precharge = observed.story, observed.profile.precharge
+    within_s = precharge.tries * precharge.timeout_s + (precharge.tries - 1) * precharge.pause_s + 1.0
+    alarms = [t for name, t in observed.traces.items() if name.startswith(PREFIX) and np.any(t.value >= 0.5)]
+    found = []
+    for (asked_s, before), (t_s, mode) in pairwise(story.modes):
+        due_s = t_s + within_s
+        part = trace.between(t_s, due_s)
+        if mode != USES[path] or before != "standby" or t_s - asked_s < ASKED_S or observed.end_s < due_s:
+            continue
+        if not len(part) or np.any(part.value >= 0.5) or story.mode_at(due_s) != mode:
+            continue
+        excused = union(story.dark, story.silent, story.faulty())
+        if touches(excused, np.array([asked_s]), np.array([due_s]))[0]:
+            continue
+        if any(np.any(alarm.between(t_s - MODE_S, due_s).value >= 0.5) for alarm in alarms):
+            continue
+        expected = f"{path} path closed within {within_s:g} s of being asked for, or an alarm"
+        found.append(Finding(due_s, "missed", "mode", expected, "neither"))
     return found
