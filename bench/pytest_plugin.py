@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.errors import BenchError, NotApplicable, UnsafeState
+from bench.errors import BenchError, InvalidInput, NotApplicable, NotReady
 from bench.verdict import Verdict
 
 # pytest loads every installed plugin at every start: plant, BMS and drivers only when a scenario needs them.
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _CAMPAIGN: pytest.StashKey[Campaign] = pytest.StashKey()
 _OUTCOME: pytest.StashKey[Outcome] = pytest.StashKey()
+_SIGTERM: pytest.StashKey[Any] = pytest.StashKey()
+_FAILED_SCENARIO_REPORTS: pytest.StashKey[int] = pytest.StashKey()
 
 _OPTIONS: dict[str, tuple[str, str]] = {
     "bench-station": ("emulated", "station: a name in bench/stations or a TOML file"),
@@ -63,6 +66,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         shown = f" [default: {default}]" if default else ""
         group.addoption(f"--{name}", default=None, help=f"{text}{shown}; environment {env}")
         parser.addini(name.replace("-", "_"), text, default=default)
+    # pytest's own key, on by default here: a plain `assert` that holds has to reach the evidence anywhere.
+    parser.addini("enable_assertion_pass_hook", "Tell plugins of assertions that hold.", "bool", default=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,13 +114,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     except BenchError as error:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
     config.stash[_CAMPAIGN] = campaign
-    signal.signal(signal.SIGTERM, _stop)
+    if threading.current_thread() is threading.main_thread():
+        config.stash[_SIGTERM] = signal.signal(signal.SIGTERM, _stop)
 
 
 def _scenario_of(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
     marker = item.get_closest_marker("bench_scenario")
     assert marker is not None
-    return marker.kwargs["id"], tuple(marker.kwargs["clauses"])
+    try:
+        return str(marker.kwargs["id"]), tuple(marker.kwargs["clauses"])
+    except KeyError as error:
+        raise InvalidInput(
+            item.nodeid,
+            expected='@requirement("<clause>", scenario="<id>") of bench.scenario',
+            found="a bare marker bench_scenario",
+        ) from error
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -210,14 +223,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
     from bench.run import Outcome
 
     scenario, clauses = _scenario_of(item)
-    doc = (getattr(item, "obj", None).__doc__ or item.name).strip().splitlines()[0]
+    doc = ((getattr(item, "obj", None).__doc__ or "").strip() or item.name).splitlines()[0]
     outcome = Outcome(scenario, item.nodeid, doc, clauses, Collector(campaign.rule))
     outcome.parameters = _parameters(item)
     item.stash[_OUTCOME] = outcome
     try:
         return (yield)
-    except KeyboardInterrupt:
-        _make_safe_at_once(outcome)
+    except BaseException as error:
+        _make_safe_at_once(item, outcome, error)
         raise
     finally:
         line = campaign.finish(outcome)
@@ -227,14 +240,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
             reporter.write_line(line)
 
 
-def _make_safe_at_once(outcome: Outcome) -> None:
+def _make_safe_at_once(item: pytest.Item, outcome: Outcome, error: BaseException) -> None:
     """Whoever stops a run wants the energy off now, and to know whether it is: pytest tears down later."""
-    outcome.raised(BenchError("the run was interrupted"), during="call")
-    if outcome.station is not None:
-        try:
-            outcome.station.close()
-        except BenchError as error:
-            outcome.raised(error, during="teardown")
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
+    outcome.raised(BenchError(f"the run was stopped by {reason}"), during="call")
+    try:
+        item.ihook.pytest_runtest_teardown(item=item, nextitem=None)
+    except BaseException as failed:
+        outcome.raised(failed, during="teardown")
 
 
 def _parameters(item: pytest.Item) -> dict[str, object]:
@@ -258,12 +271,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         outcome.raised(error, during=call.when)
     elif isinstance(error, pytest.skip.Exception):
         outcome.skip(str(error))
-    if call.when == "call" and report.passed and not outcome.collector.judged:
-        report.outcome = "failed"
-        report.longrepr = f"{outcome.id}: the scenario judged nothing, so it proves nothing"
-        outcome.raised(BenchError(report.longrepr), during="call")
+    if call.when == "call" and report.passed:
+        _demand_a_judgement(report, outcome)
+    if report.failed:
+        item.config.stash[_FAILED_SCENARIO_REPORTS] = item.config.stash.get(_FAILED_SCENARIO_REPORTS, 0) + 1
     report.bench_verdict = str(outcome.verdict)
     return report
+
+
+def _demand_a_judgement(report: pytest.TestReport, outcome: Outcome) -> None:
+    """A test that returned has passed only if it judged something, and all of that was right."""
+    if not outcome.collector.judged:
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{outcome.id}: the scenario judged nothing, so it proves nothing. "
+            "Expected at least one `assert`, best `assert value in window`."
+        )
+        outcome.raised(BenchError(report.longrepr), during="call")
+    elif outcome.verdict is Verdict.FAIL:
+        report.outcome = "failed"
+        report.longrepr = f"{outcome.id}: {outcome.judged_wrong} (judged, and not asserted)"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -292,11 +319,25 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if campaign is None:
         return
     folder = campaign.seal()
-    code = campaign.exit_code()
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or code == UnsafeState.exit_code:
-        session.exitstatus = code
+    session.exitstatus = _exit_status(session, exitstatus, campaign.exit_code())
     if folder is not None:
         session.config.hook.pytest_bench_sealed(run_folder=folder)
+
+
+def _exit_status(session: pytest.Session, pytest_says: int, campaign_says: int) -> int:
+    """The verdicts decide, unless pytest has something to say that they do not know."""
+    if campaign_says >= NotReady.exit_code:
+        return campaign_says
+    if pytest_says not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return pytest_says
+    if session.testsfailed > session.config.stash.get(_FAILED_SCENARIO_REPORTS, 0):
+        return int(pytest.ExitCode.TESTS_FAILED)  # something beside the scenarios failed
+    return campaign_says
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SIGTERM in config.stash:
+        signal.signal(signal.SIGTERM, config.stash[_SIGTERM])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -16,6 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 import bench
 from bench.collector import Collector
 from bench.emulated_bms.defects import CATALOGUE, Defect, load_defects_from
@@ -32,10 +34,11 @@ from bench.evidence import (
 )
 from bench.rack import PackState
 from bench.reference import Reference
-from bench.station import Station
+from bench.station import Station, check_drivers
 from bench.station_file import load_station
 from bench.verdict import DecisionRule, Verdict, worst
 from dut_profiles.profile import find_profile, load_profile
+from instruments.exchange import weakest_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,14 @@ class Outcome:
 
     def raised(self, error: BaseException, *, during: str) -> None:
         """Take what setup, the test or teardown raised. Only the test itself can find the DUT wrong."""
+        if isinstance(error, BaseExceptionGroup):  # several fixtures failed to tear down
+            for part in error.exceptions:
+                self.raised(part, during=during)
+            return
         match error:
             case Inconclusive():
                 verdict = Verdict.FAIL if self._unexplained() else Verdict.INCONCLUSIVE
-            case AssertionError() if during == "call":
+            case AssertionError() | pytest.fail.Exception() if during == "call" and not _of_the_bench(error):
                 verdict = Verdict.FAIL
             case _:
                 verdict = Verdict.ERROR
@@ -106,17 +113,32 @@ class Outcome:
     @property
     def verdict(self) -> Verdict:
         """The worst of what was judged and what was raised."""
-        if self._skipped and not self._raised:
-            return Verdict.SKIPPED
         judged = [judgement.verdict for judgement in self.collector.judgements]
         if not judged and self.collector.checks:
             judged = [Verdict.PASS]
-        return worst([*judged, *self._raised])
+        found = [*judged, *self._raised]
+        # A scenario that gave up is no pass, and what it had found wrong by then stays found.
+        if self._skipped and all(verdict is Verdict.PASS for verdict in found):
+            return Verdict.SKIPPED
+        return worst(found)
+
+    @property
+    def judged_wrong(self) -> str:
+        """The first thing that was judged and found outside its window, in words."""
+        wrong = (j for j in self.collector.judgements if j.verdict is Verdict.FAIL)
+        return next((f"{j.what}: {j.measured:.6g} {j.unit}; {j.reason}" for j in wrong), "").replace(
+            ": nan s;", ":"
+        )
 
     def result(self) -> ScenarioResult:
         """For the evidence."""
         station, collector = self.station, self.collector
-        message = self.message or (collector.findings[0] if collector.findings else "")
+        message = self.message
+        if self.verdict is Verdict.FAIL:
+            # What was judged says it better than pytest's account of the expression.
+            found = collector.findings
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            message = f"{found[0]}{more}" if found else self.judged_wrong or message.split("\n +", 1)[0]
         return ScenarioResult(
             id=self.id,
             nodeid=self.nodeid,
@@ -149,10 +171,12 @@ class Campaign:
     ) -> None:
         self.file = load_station(options.station)
         self.profile = load_profile(options.dut)
+        check_drivers(self.file, self.profile)
         self.seed = _seed(options.seed, self.file.seed)
         self.defects = _defects(options)
         self.rule = _rule(options.rule)
         self.clauses = _clauses(options.requirements, scenarios)
+        _make_folder(options.results)
         self.options, self.total = options, len(scenarios)
         self.outcomes: list[tuple[Verdict, int]] = []
         self.virtual_s = 0.0
@@ -265,7 +289,7 @@ class Campaign:
                     driver=entry.driver,
                     address=entry.address,
                     identity=identities.get(name, "not asked"),
-                    label=import_module("instruments.exchange").weakest_label(module.EXCHANGES),
+                    label=weakest_label(getattr(module, "EXCHANGES", ())),
                     calibration=f"{calibration.certificate}, due {calibration.due}" if calibration else "",
                 )
             )
@@ -327,18 +351,38 @@ def _clauses(path: Path, scenarios: Sequence[tuple[str, tuple[str, ...]]]) -> tu
         raise InvalidInput("--bench-requirements", expected="a TOML file of clauses", found=str(path))
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(str(path), expected="TOML", found=str(error)) from error
     named: dict[str, Clause] = {}
     for scenario, clauses in scenarios:
         for ref in clauses:
-            if ref not in table:
+            row = table.get(ref)
+            if not isinstance(row, dict):
                 raise InvalidInput(
-                    f"{path}: scenario {scenario}", expected=f"a table [{ref!r}]", found="none"
+                    f"{path}: scenario {scenario}",
+                    expected=f'a table ["{ref}"] with title and source',
+                    found="none" if row is None else repr(row),
                 )
-            row = table[ref]
             named[ref] = Clause(ref, str(row.get("title", "")), str(row.get("source", "unverified")))
     return tuple(named.values())
+
+
+def _make_folder(results: Path) -> None:
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            "--bench-results", expected="a folder that can be made", found=f"{error}"
+        ) from error
+
+
+def _of_the_bench(error: BaseException) -> bool:
+    """Whether an assertion of the bench's own code failed: that says nothing about the DUT."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in ("bench", "instruments", "dut_profiles")
 
 
 def _point_latest_to(folder: Path) -> None:

@@ -44,6 +44,9 @@ ROLE_KINDS: dict[str, type] = {
 #: Energy first: sources, then loads, then what could still feed the DUT.
 CLOSING_ORDER = ("charger", "regen", "load", "faults", "cells", "thermistors", "meter")
 
+#: What a DUT that was asked for standby has before the host falls silent [s]; project default.
+OPENS_WITHIN_S = 0.5
+
 #: After everything is off, the pack current must have died away [A], within [s].
 REST_CURRENT_A, REST_WITHIN_S = 2.0, 2.0
 
@@ -93,6 +96,8 @@ class Station:
                 str(file.path), expected="an emulated DUT for a seeded defect", found=file.dut.address
             )
         self._dut: Dut | None = None
+        self._wires: list[tuple[str, Any]] = []
+        self._closed = False
         self.record = Record([self], now_s=lambda: self.clock.now_s)
 
     def __enter__(self) -> Station:
@@ -177,20 +182,25 @@ class Station:
         self._dut = self._open_dut(self.file.dut)
 
     def close(self) -> None:
-        """Take energy away and read back that it is gone. Idempotent; one failure never stops the rest.
+        """Take energy away, read back that it is gone, let go of the wires. One failure never stops the rest.
+
+        A second call does nothing: then the wires are in other hands.
 
         Raises
         ------
         UnsafeState
             If an instrument could not be switched off, is not read back as off, or current still flows.
         """
+        if self._closed:
+            return
+        self._closed = True
         complaints: list[str] = []
         names = sorted(self.instruments, key=lambda name: CLOSING_ORDER.index(_kind_name(name)))
         for name in names:
             complaints += _try(f"{name}: off", self.instruments[name].off)
         if self._dut is not None:
             complaints += _try("dut: standby", lambda: self.dut.request("standby"))
-            self.clock.sleep(0.5)
+            complaints += _try("dut: time to open", lambda: self.clock.sleep(OPENS_WITHIN_S))
             complaints += _try("dut: stop", self._dut.stop)
         for name in names:
             complaints += _try(
@@ -198,6 +208,10 @@ class Station:
             )
         if "cells" in self.instruments and not complaints:
             complaints += _try("pack current", self._demand_no_current)
+        for _, wire in self._wires:
+            _try(
+                "", getattr(wire, "shutdown", None) or wire.close
+            )  # python-can says shutdown; no safety in it
         if complaints:
             raise UnsafeState(
                 f"station {self.file.name} at {self.clock.now_s:.3f} s: " + "; ".join(complaints)
@@ -243,26 +257,23 @@ class Station:
             )
 
     def _open_role(self, name: str, entry: RoleEntry) -> roles.Instrument:
-        driver = load_driver(f"{self.file.path}: [roles.{name}] driver", entry.driver)
-        where = f"{self.file.path}: [roles.{name}.options]"
-        try:
-            options = driver.Options.model_validate(resolved(where, entry.options, self.profile))
-        except ValidationError as error:
-            raise explained(where, error, StationInvalid) from error
+        driver, options = checked_driver(self.file, name, self.profile)
         twin = None
         if entry.is_twin and self.rack is not None:
-            terminal = self.rack.terminal(entry.address.removeprefix("twin://"))
+            where = f"{self.file.path}: [roles.{name}] address"
+            terminal = self.rack.terminal(where, entry.address.removeprefix("twin://"))
             twin = driver.twin(terminal, clock=self.clock, options=options, seed=self._seed_of(name))
         wire = self._open_wire(name, entry, driver.transport, twin, options)
+        self._wires.append((name, wire))
         instrument = driver(
             wire, clock=self.clock, role=name, max_v=entry.max_v, max_a=entry.max_a, options=options
         )
-        kind = ROLE_KINDS.get(_kind_name(name))
-        if kind is None or not isinstance(instrument, kind):
+        kind = ROLE_KINDS[_kind_name(name)]
+        if not isinstance(instrument, kind):
             raise StationInvalid(
-                f"{self.file.path}: [roles.{name}]",
-                expected=f"a role of {', '.join(ROLE_KINDS)} with a driver of that kind",
-                found=f"{entry.driver}, which is not a {kind.__name__ if kind else name}",
+                f"{self.file.path}: [roles.{name}] driver",
+                expected=f"a {kind.__name__}, as every {_kind_name(name)} is",
+                found=f"{entry.driver}, which is none",
             )
         return cast("roles.Instrument", instrument)
 
@@ -329,7 +340,37 @@ class Station:
                 role="dut",
                 transcript=self.transcript,
             )
+        self._wires.append(("dut", wire))
         return open_dut(self.profile, wire, clock=self.clock)
+
+
+def check_drivers(file: StationFile, profile: Profile) -> None:
+    """Find every role's driver and check its options, before anything is opened.
+
+    Raises
+    ------
+    StationInvalid
+        A role that no test knows, a driver that cannot be loaded, an option that it does not have.
+    """
+    for name in file.roles:
+        checked_driver(file, name, profile)
+
+
+def checked_driver(file: StationFile, name: str, profile: Profile) -> tuple[Any, Any]:
+    """The driver class of a role, and its options with the values of `profile` put in."""
+    entry = file.roles[name]
+    if _kind_name(name) not in ROLE_KINDS:
+        raise StationInvalid(
+            f"{file.path}: [roles.{name}]",
+            expected=f"a role {', '.join(ROLE_KINDS)} (or one of these with an ending, as faults_power)",
+            found=repr(name),
+        )
+    driver = load_driver(f"{file.path}: [roles.{name}] driver", entry.driver)
+    where = f"{file.path}: [roles.{name}.options]"
+    try:
+        return driver, driver.Options.model_validate(resolved(where, entry.options, profile))
+    except ValidationError as error:
+        raise explained(where, error, driver.Options) from error
 
 
 def load_driver(where: str, name: str) -> Any:
@@ -338,15 +379,23 @@ def load_driver(where: str, name: str) -> Any:
     Raises
     ------
     StationInvalid
-        If the module or the class does not exist.
+        If the module or the class does not exist, or is no driver.
     """
     module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        driver = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise StationInvalid(
             where, expected='a driver as "module:Class"', found=f"{name!r} ({error})"
         ) from error
+    missing = [constant for constant in ("transport", "twin", "Options") if not hasattr(driver, constant)]
+    if missing:
+        raise StationInvalid(
+            where,
+            expected="a driver with transport, twin and Options",
+            found=f"{name!r} without {missing[0]}",
+        )
+    return driver
 
 
 def _kind_name(role: str) -> str:
@@ -360,8 +409,12 @@ def _demand_off(name: str, instrument: roles.Instrument) -> None:
 
 def _try(what: str, action: Any) -> list[str]:
     """Run one step of making safe; whatever goes wrong in it must not keep the others from running."""
-    try:
-        action()
-    except Exception as error:
-        return [f"{what}: {type(error).__name__}: {error}"]
-    return []
+    for _ in range(2):
+        try:
+            action()
+        except KeyboardInterrupt:
+            continue  # an impatient second Ctrl-C must not leave the bench on: the step is done again
+        except Exception as error:
+            return [f"{what}: {type(error).__name__}: {error}"]
+        return []
+    return [f"{what}: interrupted twice"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bench.clock import Clock
@@ -32,12 +33,14 @@ class CellStimulus:
 
     def set(self, *, voltage_v: float | list[float], cell: int | None = None) -> None:
         """Put `voltage_v` [V] on one cell, or on all (one value or one per cell)."""
+        values = voltage_v if isinstance(voltage_v, list) else [voltage_v] * len(self)
+        if len(values) != len(self) or (cell is not None and isinstance(voltage_v, list)):
+            wanted = f"one per cell ({len(self)})" if cell is None else f"a single one for cell {cell}"
+            raise ValueError(f"cells.set: expected {wanted}, found {len(values)} voltages")
         self._driver.set(voltage_v=voltage_v, cell=cell)
         if cell is not None:
-            assert isinstance(voltage_v, int | float)
-            self.voltage_v[cell] = float(voltage_v)
+            self.voltage_v[cell] = float(values[cell])
         else:
-            values = voltage_v if isinstance(voltage_v, list) else [voltage_v] * len(self)
             self.voltage_v = [float(value) for value in values]
         where = "all cells" if cell is None else f"cell {cell}"
         shown = f"{voltage_v:.4f} V" if isinstance(voltage_v, int | float) else "a pattern"
@@ -48,6 +51,10 @@ class CellStimulus:
         where = "all cells" if cell is None else f"cell {cell}"
         start = list(self.voltage_v)
         moved = range(len(self)) if cell is None else (cell,)
+        if any(math.isnan(start[index]) for index in moved):
+            raise ValueError(f"cells.ramp: expected a voltage to start from, found none: set {where} first")
+        if not rate_v_per_s > 0.0:
+            raise ValueError(f"cells.ramp: expected a rate above 0 V/s, found {rate_v_per_s:g}")
         longest_v = max(abs(to_v - start[index]) for index in moved)
         steps = max(1, round(longest_v / rate_v_per_s / RAMP_STEP_S))
         self._record.note(
