@@ -19,6 +19,7 @@ from bench.reference.limits import (
     signal_of,
 )
 from bench.reference.observed import TASK_S, TRACE_OF, Observed
+from bench.reference.story import RECOVERY_S
 from dut_profiles.profile import Limit
 
 #: How the trace of an alarm begins.
@@ -77,7 +78,8 @@ def _case(observed: Observed, limit: Limit) -> Case:
     if signal is None:
         # Nobody looked. An insulation fault is there only if it was put in; anything else is possible.
         unknown = _ALWAYS if limit.quantity != "insulation" else observed.blind(limit)
-        return Case(limit, limits, None, unknown, nothing(), unknown, nothing(), unknown, seen=False)
+        possible = _until_reset(observed, unknown) if limit.latched else unknown
+        return Case(limit, limits, None, unknown, nothing(), possible, nothing(), unknown, seen=False)
     trips = _trips(observed, limit, signal, limits)
     unseen = _unsampled(signal, limits)
     duties = obligations(signal, limits, observed.gaps(limit))
@@ -99,6 +101,13 @@ def _case(observed: Observed, limit: Limit) -> Case:
     return Case(
         limit, limits, signal, union(trips, unseen), demanded(duties), possible, certain, attempts, measured
     )
+
+
+def _until_reset(observed: Observed, tripped: Floats) -> Floats:
+    """Each interval drawn out to the first reset after it, and the time that this takes to be seen."""
+    resets = np.append(np.sort([t_s for t_s, _ in observed.story.resets]), np.inf)
+    ends = resets[np.searchsorted(resets[:-1], tripped[:, 1], side="left")] + RECOVERY_S
+    return union(np.column_stack((tripped[:, 0], ends)))
 
 
 def _trips(observed: Observed, limit: Limit, signal: Signal, limits: Bounds) -> Floats:

@@ -8,9 +8,9 @@ from bench.record import Floats, Trace
 from bench.reference.intervals import nothing, runs, sliding, union
 from bench.reference.observed import Observed
 
-#: A sensor that rises this fast [K/s] may be taken for a runaway, project default: half of the 1 K/s of the
-#: scenario.
-RUNAWAY_K_PER_S = 0.5
+#: A sensor that rises this fast [K/s] over `RUNAWAY_SPAN_S` may be taken for a runaway, project default: two
+#: seconds of the 1 K/s of the scenario.
+RUNAWAY_K_PER_S = 0.2
 #: Fall of a cell's voltage [V] that goes with it, project default.
 RUNAWAY_DROP_V = 0.05
 #: Time [s] over which rise and fall are looked at, project default.
@@ -57,7 +57,9 @@ def _moved(trace: Trace, by: float, *, upwards: bool) -> Floats:
     value = value if value.ndim == 2 else value[:, None]
     if not np.any(np.fmax.reduce(value, axis=0) - np.fmin.reduce(value, axis=0) >= by):
         return nothing()
-    low, high = sliding(t_s, value, t_s - RUNAWAY_SPAN_S, t_s)
+    # Channels may not have been measured from the start on.
+    low, _ = sliding(t_s, np.where(np.isnan(value), np.inf, value), t_s - RUNAWAY_SPAN_S, t_s)
+    _, high = sliding(t_s, np.where(np.isnan(value), -np.inf, value), t_s - RUNAWAY_SPAN_S, t_s)
     change = value - low if upwards else high - value
     first, last = runs(np.fmax.reduce(change, axis=1) >= by)
     return union(np.column_stack((t_s[first], t_s[last] + RUNAWAY_SPAN_S)))
