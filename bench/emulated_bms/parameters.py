@@ -322,7 +322,7 @@ def _diagnosis_limits(profile: Profile) -> list[LimitParameters]:
         flag("precharge_failed", 0, latched=True),
         flag("hvil_open", 60, latched=False),
         # In ms since the last good frame.
-        flag("host_timeout", 0, latched=False, trip=host_ms, release=host_ms - 1),
+        flag("host_timeout", 0, latched=False, trip=host_ms, release=None),
         flag("host_frame_rejected", 0, latched=False, level=1),
         flag("cooling_failure", 3000, latched=False, level=1),
         flag("memory_fault", 0, latched=True),
