@@ -87,6 +87,14 @@ def test_ct_04_welded_contactor(driving: Bench, reference: ObservedReference, ju
     assert minus in judge.at_most(
         0.0, unit="1", what="main minus closed with a weld", reason="close is refused"
     )
+
+    # A weld that came loose may come back: service or at least a reset has to look at it.
+    bench.request("standby")
+    bench.remove("weld_main_plus")
+    bench.wait(6.0)
+    assert float("contactor_weld" in bench.dut.alarms()) in judge.around(
+        1.0, 0.0, unit="1", what="weld kept until it is reset", reason="latched"
+    )
     assert reference.explains(bench.record)
 
 
@@ -148,7 +156,30 @@ def test_ct_08_insulation_lost(driving: Bench, reference: ObservedReference, jud
         reason="declared measuring time, delay, and time to shed the load",
     )
     assert limit.alarm in bench.dut.alarms()
+    if limit.latched:
+        _latched(bench, judge, "insulation_negative_5k", limit.alarm)
     assert reference.explains(bench.record)
+
+
+def _latched(bench: Bench, judge: Judge, fault: str, alarm: str) -> None:
+    """With its cause gone, a latched fault stays until it is reset."""
+    bench.rest()
+    bench.remove(fault)
+    bench.wait(bench.profile.insulation.measuring_s + 5.0)
+    bench.request("standby")
+    bench.wait(1.0)
+    bench.request("drive")
+    bench.wait(4.0)
+    assert float(bench.record.discharge_path.closed) in judge.around(
+        0.0, 0.0, unit="1", what=f"closed again with {alarm} not reset", reason="declared: latched"
+    )
+    assert float(alarm in bench.dut.alarms()) in judge.around(
+        1.0, 0.0, unit="1", what=f"{alarm} kept until it is reset", reason="declared: latched"
+    )
+    bench.request("standby")
+    bench.reset_fault()
+    bench.wait(1.0)
+    bench.mode("drive")
 
 
 @requirement("ISO 26262", scenario="CT-10")

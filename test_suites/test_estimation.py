@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.collector import Judge, ObservedReference
+from bench.errors import NotApplicable
 from bench.procedure import Bench
 from bench.reference.soc import soc_error, soc_trace
 from bench.scenario import pack, requirement
@@ -12,6 +13,8 @@ from test_suites.duties import load_duty
 
 #: Sampling of the measured traces in long runs [s].
 SLOW_S = 0.1
+#: Resolution of the throughput counters [Ah].
+COUNT_AH = 1.0
 
 
 def _soc_error(bench: Bench, soc_0: float) -> float:
@@ -185,4 +188,44 @@ def test_se_10_counted_charge(bench: Bench, reference: ObservedReference, judge:
         what="charge that the reported SOC says was drawn",
         reason="declared gain and offset of the current over the time, and the resolution of the SOC",
     )
+    assert reference.explains(bench.record)
+
+
+@requirement("GB/T 34131-2023", scenario="SE-10")
+@pack(soc=0.60)
+def test_se_10_throughput_counters(bench: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """Counted charge in and out follows what flowed, never backwards."""
+    bench.start()
+    if "dut.discharged_ah" not in bench.record.traces():
+        raise NotApplicable(f"{bench.profile.identity.model} does not report its throughput")
+    bench.mode("charge")
+    bench.publish_every(SLOW_S)
+    start_s, pack_ = bench.now_s, bench.profile.pack
+    bench.discharge(0.95 * pack_.max_discharge_a)
+    bench.wait(60.0)
+    bench.rest()
+    bench.charge(0.95 * pack_.max_charge_a)
+    bench.wait(100.0)
+    bench.rest()
+    bench.wait(2.0)
+
+    current = bench.record.current_a.between(start_s, bench.now_s)
+    steps_h = np.diff(current.t_s) / 3600.0
+    declared = bench.profile.measurement
+    for name, sign in (("dut.charged_ah", 1.0), ("dut.discharged_ah", -1.0)):
+        flow_a = np.maximum(sign * current.value, 0.0)
+        made_ah = float((0.5 * (flow_a[1:] + flow_a[:-1]) * steps_h).sum())
+        counted = bench.record[name].between(start_s, bench.now_s).value
+        hours = float(steps_h.sum())
+        doubt_ah = (declared.current_tolerance_a + current.uncertainty) * hours
+        assert float(counted[-1] - counted[0]) in judge.around(
+            made_ah,
+            0.01 * made_ah + declared.current_tolerance_fraction * made_ah + doubt_ah + COUNT_AH,
+            unit="Ah",
+            what=f"{name.removeprefix('dut.')} over the scenario",
+            reason="1 % of the truth, the declared accuracy of the current and one count",
+        )
+        assert float(np.diff(counted).min()) in judge.at_least(
+            0.0, unit="Ah", what=f"smallest step of {name}", reason="a counter never goes back"
+        )
     assert reference.explains(bench.record)

@@ -23,14 +23,22 @@ def test_sy_01_supply_lost_while_driving(driving: Bench, reference: ObservedRefe
         reason="contactors drop out; declared opening time and the relay of the fault box",
     )
     bench.rest()
-    bench.dut.request("standby")
-    bench.record.note("mode", "host asks for standby", mode="standby")
+    # The host goes on asking for drive, as if nothing had been.
     bench.restore_power()
     back_s = bench.now_s
     bench.wait(4.0)
+    bench.request("standby")
+    bench.wait(2.0)
     closings = float((bench.record.discharge_path.closings_s > back_s).sum())
     assert closings in judge.around(
-        0.0, 0.0, unit="1", what="closings after the supply came back", reason="no start without a request"
+        0.0,
+        0.0,
+        unit="1",
+        what="closings after the supply came back",
+        reason="no start without a new request",
+    )
+    assert float(len(bench.dut.alarms())) in judge.around(
+        0.0, 0.0, unit="1", what="alarms after the supply came back", reason="the pack was well all the time"
     )
     bench.mode("drive")
     assert reference.explains(bench.record)
@@ -102,7 +110,17 @@ def test_sy_06_freeze_frame_at_trip(driving: Bench, reference: ObservedReference
     bench.wait(limit.delay_s + 1.0)
     record = bench.record
     opened_s = record.discharge_path.opened_s
-    (entry,) = [e for e in bench.dut.read_log() if e.code == limit.alarm and e.kind == "trip"]
+    warning = bench.limit("cell_undervoltage_warning")
+    log = bench.dut.read_log()
+    for one in (warning, limit):
+        entries = [entry for entry in log if entry.code == one.alarm and entry.kind == "trip"]
+        assert float(len(entries)) in judge.around(
+            1.0, 0.0, unit="1", what=f"entries of {one.name}", reason="each event once"
+        )
+        assert float(entries[0].level) in judge.around(
+            float(one.level), 0.0, unit="1", what=f"level of {one.name}", reason="declared level"
+        )
+    entry = entries[0]
 
     stamp_s = entry.t_s
     voltage = record.cell_v.channel(17).between(start_s, bench.now_s)

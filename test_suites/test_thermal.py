@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from bench.collector import Judge, ObservedReference
+from bench.errors import NotApplicable
 from bench.procedure import Bench
 from bench.scenario import requirement
 
 #: Beyond a trip level beyond doubt: declared sensor accuracy and a margin [K].
 SURELY_K = 3.5
+#: Longest time until a fan that stands still is reported [s]; project default.
+REPORT_FAN_S = 15.0
 
 
 @requirement("IEC 62619:2022 8.2.4", "GB 44240-2024 8.6", scenario="TH-01")
@@ -87,6 +90,62 @@ def test_th_03_too_cold_to_charge(charging: Bench, reference: ObservedReference,
     assert reference.explains(record)
 
 
+@requirement("UN R100-03 6.9", "GB/T 34131-2023", scenario="TH-03")
+def test_th_03_too_cold_to_drive(driving: Bench, reference: ObservedReference) -> None:
+    """Below its own limit discharge ends too."""
+    bench, limit = driving, driving.limit("discharge_undertemperature")
+    bench.rest()
+    bench.set_temperature(limit.trip + 4.0)
+    bench.wait(5.0)
+    assert not bench.record.discharge_path.opened
+    start_s = bench.now_s
+    bench.set_temperature(limit.trip - SURELY_K)
+    bench.wait(limit.delay_s + 2.5)
+    record = bench.record
+    temperature = record.temperature_degc.between(start_s, bench.now_s)
+    assert record.discharge_path.opened_s in reference.trip_window(temperature, limit)
+    assert reference.explains(record)
+
+
+@requirement("GB/T 34131-2023", scenario="TH-02")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "charge_overtemperature",
+        "discharge_overtemperature",
+        "charge_undertemperature",
+        "discharge_undertemperature",
+    ],
+)
+def test_th_02_release_waits_for_the_hysteresis(
+    calm: Bench, reference: ObservedReference, judge: Judge, name: str
+) -> None:
+    """The alarm stays just outside the release level and goes inside it."""
+    bench, limit = calm, calm.limit(name)
+    if limit.release is None:
+        raise NotApplicable(f"{name} has no release level of its own")
+    outwards = 1.0 if limit.side == "above" else -1.0
+    margin_k = limit.tolerance + bench.record.temperature_degc.uncertainty
+    margin_k += bench.profile.measurement.temperature_tolerance_k
+    settle_s = 2 * (limit.delay_s + limit.delay_tolerance_s) + 1.0
+    bench.set_temperature(limit.trip + outwards * SURELY_K)
+    bench.wait(settle_s)
+    for level_degc, expected in (
+        (limit.release + outwards * margin_k, 1.0),
+        (limit.release - outwards * margin_k, 0.0),
+    ):
+        bench.set_temperature(level_degc)
+        bench.wait(settle_s)
+        assert float(limit.alarm in bench.dut.alarms()) in judge.around(
+            expected,
+            0.0,
+            unit="1",
+            what=f"alarm at {level_degc:.1f} °C",
+            reason=f"release {limit.release:g} °C",
+        )
+    assert reference.explains(bench.record)
+
+
 @requirement("ISO 26262", scenario="TH-04")
 def test_th_04_each_sensor_alone(
     calm: Bench, reference: ObservedReference, judge: Judge, recover: Callable[[str], None]
@@ -128,6 +187,49 @@ def test_th_05_spread_between_sensors(calm: Bench, reference: ObservedReference,
     assert reference.explains(record)
 
 
+@requirement("GB 38031-2025 8.2.11", scenario="TH-06")
+def test_th_06_signature_of_a_runaway(driving: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """A sensor that rises by over 1 K/s while its cell collapses is reported, and the pack disconnected."""
+    bench = driving
+    bench.needs_alarms("thermal_runaway")
+    sensor = bench.profile.pack.sensors // 2
+    start_s, rate_k_per_s, span_s = bench.now_s, 1.5, 12
+    bench.cells.set(voltage_v=2.85, cell=bench.profile.pack.sensor_cells[sensor])
+    for step in range(1, 2 * span_s + 1):
+        bench.set_temperature(25.0 + rate_k_per_s * step / 2, sensor=sensor)
+        bench.wait(0.5)
+    bench.wait(1.0)
+    flags = bench.record["dut.alarm.thermal_runaway"].between(start_s, bench.now_s)
+    assert flags.first(lambda flag: flag > 0.5) - start_s in judge.at_most(
+        float(span_s),
+        unit="s",
+        what="runaway reported",
+        reason="project default: while the sensor is still below every limit of its own",
+    )
+    assert float(bench.record.discharge_path.closed) in judge.around(
+        0.0, 0.0, unit="1", what="discharge path after a runaway", reason="contactors open"
+    )
+    assert reference.explains(bench.record)
+
+
+@requirement("UL 1973:2022 20", scenario="TH-10")
+def test_th_10_fan_stands_still(calm: Bench, reference: ObservedReference, judge: Judge) -> None:
+    """A fan that does not turn although the pack is hot is reported."""
+    bench = calm
+    bench.needs_alarms("cooling_failure")
+    bench.set_temperature(48.0)
+    bench.wait(5.0)
+    assert "cooling_failure" not in bench.dut.alarms()
+    bench.insert("fan_stopped")
+    start_s = bench.now_s
+    bench.wait(REPORT_FAN_S)
+    flags = bench.record["dut.alarm.cooling_failure"].between(start_s, bench.now_s)
+    assert flags.first(lambda flag: flag > 0.5) - start_s in judge.at_most(
+        REPORT_FAN_S, unit="s", what="stopped fan reported", reason="project default"
+    )
+    assert reference.explains(bench.record)
+
+
 @requirement("SAE J1939-71", scenario="TH-08")
 def test_th_08_derating_over_temperature(calm: Bench, reference: ObservedReference) -> None:
     """The broadcast limits follow the declared derating curve on a 5 K grid."""
@@ -137,6 +239,14 @@ def test_th_08_derating_over_temperature(calm: Bench, reference: ObservedReferen
     for temperature in np.arange(-15.0, 57.6, 5.0):
         bench.set_temperature(float(temperature) + 2.5)
         bench.wait(bench.profile.derating.settle_s + 1.0)
+        telemetry = bench.dut.telemetry()
+        assert telemetry.charge_limit_a in reference.charge_limit_window(bench.now_s)
+        assert telemetry.discharge_limit_a in reference.discharge_limit_window(bench.now_s)
+    # One sensor away from the others decides, not their mean.
+    for degc, sensor in ((49.0, 0), (4.0, bench.profile.pack.sensors - 1)):
+        bench.set_temperature(25.0)
+        bench.set_temperature(degc, sensor=sensor)
+        bench.wait(bench.profile.derating.settle_s + 3.0)
         telemetry = bench.dut.telemetry()
         assert telemetry.charge_limit_a in reference.charge_limit_window(bench.now_s)
         assert telemetry.discharge_limit_a in reference.discharge_limit_window(bench.now_s)
