@@ -93,8 +93,10 @@ class Rack:
             defect.apply(self.bms)
         clock.every(TICK_S, self._tick, name="plant and BMS", order=ORDER_PHYSICS)
 
-    def terminal(self, names: str) -> Any:
+    def terminal(self, where: str, names: str) -> Any:
         """The plant's terminal of that name; `a+b` gives an object with both as attributes.
+
+        `where` says who asks, for the message.
 
         Raises
         ------
@@ -107,7 +109,9 @@ class Rack:
                 found[name] = self.plant.terminal(name)
             except KeyError as error:
                 raise StationInvalid(
-                    f"twin://{names}", expected="a terminal of the emulated rack", found=repr(name)
+                    where,
+                    expected="twin:// and a terminal of the plant",
+                    found=f"twin://{names} ({error.args[0]})",
                 ) from error
         return SimpleNamespace(**found) if len(found) > 1 else found[names]
 

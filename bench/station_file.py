@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -104,7 +105,7 @@ def load_station(name_or_file: str) -> StationFile:
     try:
         station = StationFile.model_validate({**raw, "path": path})
     except ValidationError as error:
-        raise explained(str(path), error, StationInvalid) from error
+        raise explained(str(path), error, StationFile) from error
     real = [name for name, entry in station.connected().items() if not entry.is_twin]
     if station.clock == "virtual" and real:
         raise StationInvalid(
@@ -119,17 +120,33 @@ _ADDRESS = "a VISA name, a serial device, tcp://<host>:<port>, can:<interface>:<
 _EXPECTED = {"address": _ADDRESS, "driver": 'a driver as "module:Class"'}
 
 
-def explained(where: str, error: ValidationError, kind: type[StationInvalid]) -> StationInvalid:
-    """The first complaint of pydantic in the bench's own form: file, key, expected, found."""
-    first = error.errors()[0]
+def explained(where: str, error: ValidationError, model: type[BaseModel]) -> StationInvalid:
+    """The first complaint of pydantic about `model` in the bench's own form: file, key, expected, found.
+
+    An unknown key goes before a missing one: most often it is the missing one, misspelt.
+    """
+    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
     last = str(first["loc"][-1]) if first["loc"] else ""
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
     match first["type"]:
         case "missing":
-            expected, found = _EXPECTED.get(last, "this key"), "nothing"
+            expected, found = _EXPECTED.get(last, "this key or table"), "nothing"
         case "extra_forbidden":
-            expected, found = "only known keys", f"an unknown key, value {first['input']!r}"
+            known = ", ".join(_keys_beside(model, first["loc"]))
+            expected, found = f"one of the keys {known}", repr(last)
         case _:
-            expected, found = _EXPECTED.get(last, first["msg"]), repr(first["input"])
-    return kind(f"{where}: [{key}]", expected=expected, found=found + more)
+            wanted = first["msg"].removeprefix("Input should be ")
+            expected, found = _EXPECTED.get(last, wanted), repr(first["input"])
+    return StationInvalid(f"{where}: [{key}]", expected=expected, found=found + more)
+
+
+def _keys_beside(model: Any, loc: Sequence[int | str]) -> list[str]:
+    """The keys that the table holding the last of `loc` may have."""
+    for part in loc[:-1]:
+        fields = getattr(model, "model_fields", {})
+        # A table of tables, or a list of them: any key leads to the one kind that it holds.
+        inner = [kind for kind in get_args(model) if kind not in (str, Ellipsis)]
+        model = fields[part].annotation if part in fields else next(iter(inner), None)
+    fields = getattr(model, "model_fields", {})
+    return [name for name, field in fields.items() if not field.exclude]
