@@ -34,7 +34,7 @@ from bench.evidence import (
 )
 from bench.rack import PackState
 from bench.reference import Reference
-from bench.station import Station, check_drivers
+from bench.station import Station, check_defects, check_drivers
 from bench.station_file import load_station
 from bench.verdict import DecisionRule, Verdict, worst
 from dut_profiles.profile import find_profile, load_profile
@@ -174,6 +174,7 @@ class Campaign:
         check_drivers(self.file, self.profile)
         self.seed = _seed(options.seed, self.file.seed)
         self.defects = _defects(options)
+        check_defects(self.file, self.defects)
         self.rule = _rule(options.rule)
         self.clauses = _clauses(options.requirements, scenarios)
         _make_folder(options.results)

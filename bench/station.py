@@ -89,12 +89,9 @@ class Station:
         self.identities: dict[str, str] = {}
         self.rack: Rack | None = None
         self._seed = file.seed if seed is None else seed
+        check_defects(file, defects)
         if any(entry.is_twin for entry in file.connected().values()):
             self.rack = Rack(profile, self.clock, seed=self._seed, pack=pack or PackState(), defects=defects)
-        elif defects:
-            raise StationInvalid(
-                str(file.path), expected="an emulated DUT for a seeded defect", found=file.dut.address
-            )
         self._dut: Dut | None = None
         self._wires: list[tuple[str, Any]] = []
         self._closed = False
@@ -342,6 +339,16 @@ class Station:
             )
         self._wires.append(("dut", wire))
         return open_dut(self.profile, wire, clock=self.clock)
+
+
+def check_defects(file: StationFile, defects: Sequence[Defect]) -> None:
+    """Refuse to seed a defect into a real DUT. Raises `StationInvalid`."""
+    if defects and not file.dut.is_twin:
+        raise StationInvalid(
+            f"{file.path}: [dut] address",
+            expected=f"twin://dut, for the defect {defects[0].name} goes into an emulated BMS",
+            found=repr(file.dut.address),
+        )
 
 
 def check_drivers(file: StationFile, profile: Profile) -> None:
