@@ -138,7 +138,7 @@ def test_when_several_happen_the_worst_decides(
     pytester: pytest.Pytester, first: str, second: str, code: int, turn: int
 ) -> None:
     one, two = (first, second)[::turn]
-    sources = scenario(ENDINGS[one]), scenario(ENDINGS[two], name="xx_02", id="XX-02")
+    sources = scenario(ENDINGS[one]), scenario(ENDINGS[two], name="xx_02", number="XX-02")
 
     assert run(pytester, *sources).exit_code == code
 

@@ -1,4 +1,4 @@
-"""Suites of a few lines, run in process with the plugin: what comes of them, and what they leave as evidence."""
+"""Suites of a few lines, run in process with the plugin: what comes of them, and their evidence."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from textwrap import dedent, indent
 import pytest
 
 # Imported here, outside the inner runs: pytester forgets what was first imported in one.
-import bench.procedure
-import bench.run
+import bench.run  # noqa: F401
 import instruments.cells_bs1200
 import instruments.faultbox_numato
 import instruments.load_63200a
@@ -39,11 +38,11 @@ from bench.verdict import Window
 PASSES = "assert 1 + 1 == 2"
 
 
-def scenario(body: str, *, name: str = "xx_01", id: str = "XX-01", arguments: str = "") -> str:
+def scenario(body: str, *, name: str = "xx_01", number: str = "XX-01", arguments: str = "") -> str:
     """The source of one scenario with `body`."""
     return (
-        f'\n@requirement("X 1", scenario="{id}")\ndef test_{name}({arguments}):\n'
-        f'    """{id} does what its body says."""\n{indent(dedent(body).strip(), "    ")}\n'
+        f'\n@requirement("X 1", scenario="{number}")\ndef test_{name}({arguments}):\n'
+        f'    """{number} does what its body says."""\n{indent(dedent(body).strip(), "    ")}\n'
     )
 
 
