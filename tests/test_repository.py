@@ -139,7 +139,7 @@ def test_the_report_tool_is_pinned_with_its_hash():
 
 
 def test_scenario_ids_are_well_formed_and_their_parts_have_names_of_their_own():
-    # One scenario may have several parts, each a function; reports show them as one row, the worst verdict first.
+    # One scenario may have several parts, each a function; reports show them as one row.
     ids = [scenario for _, _, scenario, _ in SCENARIOS]
     names = Counter(function.name for _, function, _, _ in SCENARIOS)
 
