@@ -6,9 +6,11 @@ Each verb imports what it needs when it runs, so that `decode` does not wait for
 from __future__ import annotations
 
 import json
+import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +28,6 @@ app = typer.Typer(
 )
 
 ROOT = Path(__file__).parents[1]
-REPORTS = ("summary", "junit", "allure", "certificate")
 _STYLE = {
     "pass": "green",
     "fail": "bold red",
@@ -36,27 +37,40 @@ _STYLE = {
 }
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-StationOption = Annotated[str, typer.Option("--station", help="A name in bench/stations, or a TOML file.")]
-DutOption = Annotated[str, typer.Option("--dut", help="A name in dut_profiles, or a TOML file.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder for results.")]
+_STATION_HELP = "A name in bench/stations, or a TOML file."
+_DUT_HELP = "A name in dut_profiles, or a TOML file."
+StationOption = Annotated[str, typer.Option("--station", envvar="BENCH_STATION", help=_STATION_HELP)]
+DutOption = Annotated[str, typer.Option("--dut", envvar="BENCH_DUT", help=_DUT_HELP)]
 
 
 @app.command()
 def run(
-    station: StationOption = "emulated",
-    dut: DutOption = "hd_lfp_24s",
-    seed: Annotated[str, typer.Option(help="Seed of the emulated parts.")] = "",
-    defect: Annotated[str, typer.Option(help="Seed this defect into the emulated BMS.")] = "",
-    defects_from: Annotated[str, typer.Option(help="A Python file with further defects.")] = "",
-    rule: Annotated[str, typer.Option(help="Decision rule: simple or guarded.")] = "simple",
+    station: Annotated[str | None, typer.Option(help=f"{_STATION_HELP} Default: emulated.")] = None,
+    dut: Annotated[str | None, typer.Option(help=f"{_DUT_HELP} Default: hd_lfp_24s.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Seed of the emulated parts.")] = None,
+    defect: Annotated[str | None, typer.Option(help="Seed this defect into the emulated BMS.")] = None,
+    defects_from: Annotated[str | None, typer.Option(help="A Python file with further defects.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Decision rule: simple (default) or guarded.")] = None,
     select: Annotated[
         str, typer.Option("--select", "-k", help="Only scenarios that match, as pytest -k.")
     ] = "",
     suite: Annotated[Path, typer.Option(help="Folder or file with scenarios.")] = ROOT / "test_suites",
-    results: ResultsOption = Path("results"),
+    results: Annotated[Path | None, typer.Option(help="Folder for results. Default: results.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the suite, then write every report from the sealed evidence."""
+    """Run the suite, then write every report from the sealed evidence.
+
+    What is not given comes from the environment (BENCH_STATION, BENCH_DUT, ...), then from pytest's ini file.
+    """
+    given = {
+        "station": station,
+        "dut": dut,
+        "seed": seed,
+        "defect": defect,
+        "defects-from": defects_from,
+        "rule": rule,
+        "results": results,
+    }
     arguments = [
         str(suite),
         "-q",
@@ -64,25 +78,19 @@ def run(
         "--no-summary",
         "-p",
         "no:cacheprovider",
-        f"--bench-station={station}",
-        f"--bench-dut={dut}",
-        f"--bench-seed={seed}",
-        f"--bench-defect={defect}",
-        f"--bench-defects-from={defects_from}",
-        f"--bench-rule={rule}",
-        f"--bench-results={results}",
+        *(f"--bench-{name}={value}" for name, value in given.items() if value is not None),
         *(["-k", select] if select else []),
     ]
     code, folder = _run_pytest(arguments, quiet=as_json)
     if folder is None:
         raise typer.Exit(code)
-    paths = _render_all(folder, folder, REPORTS)
+    paths = _render_all(folder, folder, _report_names())
     summary = json.loads(paths["summary"].read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(summary, indent=1))
     else:
         _print_verdicts(summary)
-        latest = results / "latest"
+        latest = folder.parent / "latest"
         shown = latest if latest.exists() else folder
         names = ", ".join(path.name for path in paths.values())
         typer.echo(f"Artefacts in {shown}/: {names}, evidence/")
@@ -114,13 +122,14 @@ def _run_pytest(arguments: list[str], *, quiet: bool) -> tuple[int, Path | None]
 def report(
     run_folder: Annotated[Path, typer.Argument(help="A run's folder.")] = Path("results/latest"),
     out: Annotated[Path | None, typer.Option(help="Where to write; default: the run's folder.")] = None,
-    only: Annotated[str, typer.Option(help=f"One of {', '.join(REPORTS)}.")] = "",
+    only: Annotated[str, typer.Option(help="Only this one: a module of reports/, such as summary.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Write the reports of a run again, from its sealed evidence."""
-    if only and only not in REPORTS:
-        raise InvalidInput("--only", expected=f"one of {', '.join(REPORTS)}", found=repr(only))
-    paths = _render_all(run_folder, out or run_folder, (only,) if only else REPORTS)
+    if only and not _is_report(only):
+        raise InvalidInput("--only", expected=f"one of {', '.join(_report_names())}", found=repr(only))
+    _demand_run(run_folder)
+    paths = _render_all(run_folder, out or run_folder, [only] if only else _report_names())
     if as_json:
         print(json.dumps({name: str(path) for name, path in paths.items()}, indent=1))
     else:
@@ -128,10 +137,30 @@ def report(
             typer.echo(f"{name:<12} {path}")
 
 
-def _render_all(folder: Path, out: Path, names: tuple[str, ...]) -> dict[str, Path]:
+def _report_names() -> list[str]:
+    """Every module of `reports` that says what it writes, in alphabetical order, the summary first."""
+    # By name, because nothing may import the reports: they are leaves, and one more is one more file.
+    modules = (module.name for module in pkgutil.iter_modules(import_module("reports").__path__))
+    return sorted(filter(_is_report, modules), key=lambda name: (name != "summary", name))
+
+
+def _is_report(name: str) -> bool:
+    if not name.isidentifier() or find_spec(f"reports.{name}") is None:
+        return False
+    module = import_module(f"reports.{name}")
+    return hasattr(module, "render") and hasattr(module, "OUTPUT")
+
+
+def _demand_run(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InvalidInput(
+            str(folder), expected="the folder of a run, as `bmsbench run` leaves it", found="no such folder"
+        )
+
+
+def _render_all(folder: Path, out: Path, names: Sequence[str]) -> dict[str, Path]:
     from bench.evidence import load
 
-    # By name, because nothing may import the reports: they are leaves, and one more is one more file.
     evidence = load(folder)
     out.mkdir(parents=True, exist_ok=True)
     return {name: import_module(f"reports.{name}").render(evidence, out) for name in names}
@@ -146,6 +175,7 @@ def verify_command(
     """Check that the evidence of a run is complete and unaltered."""
     from bench.evidence import verify
 
+    _demand_run(run_folder)
     found = verify(run_folder, head=seal or None)
     if as_json:
         print(json.dumps({"intact": True, "files": found.entries, "seal": found.head}))
@@ -272,4 +302,8 @@ def _guarded(command: Callable[[], object]) -> int:
     except BenchError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         return error.exit_code
+    except OSError as error:
+        # A folder that cannot be written, a disk that is full.
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        return InvalidInput.exit_code
     return 0

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.errors import BenchError, DefectInvalid
-from bench.evidence import load
+from bench.evidence import Evidence, load
 from bench.run import known_defects
-from bench.verdict import Verdict
+from bench.verdict import Verdict, worst
+from dut_profiles.profile import find_profile
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,6 +66,7 @@ class Scorer:
     def __init__(self, *, dut: str, defects_from: str, listed: bool, jobs: int) -> None:
         self._dut, self._defects_from, self._listed, self._jobs = dut, defects_from, listed, jobs
         self._known = known_defects(defects_from)
+        find_profile(dut)  # once and now, not in each candidate
 
     def run(self, *, only: Sequence[str], seeds: int) -> Iterator[Row]:
         """One row per defect and per seed of the sound BMS, as they are done.
@@ -93,9 +95,13 @@ class Scorer:
             if self._listed and expected:
                 arguments += ("-k", " or ".join(scenario.replace("-", "_") for scenario in expected))
             candidates.append(_Candidate(name, arguments, expected))
-        with ThreadPoolExecutor(self._jobs) as pool:
+        pool = ThreadPoolExecutor(self._jobs)
+        try:
             for future in as_completed([pool.submit(self._score, candidate) for candidate in candidates]):
                 yield future.result()
+        finally:
+            # Whoever stops early, by an error or by Ctrl-C, does not wait for those that have not begun.
+            pool.shutdown(cancel_futures=True)
 
     def _score(self, candidate: _Candidate) -> Row:
         with tempfile.TemporaryDirectory() as folder:
@@ -106,10 +112,12 @@ class Scorer:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
             runs = [path for path in Path(folder).iterdir() if path.is_dir() and not path.is_symlink()]
             if len(runs) != 1:
+                said = " ".join((done.stderr or done.stdout)[-500:].split())
                 raise BenchError(
-                    f"score of {candidate.name}: expected one run, found {len(runs)}\n{done.stdout[-2000:]}"
+                    f"score of {candidate.name}: expected evidence of one run, found {len(runs)}; "
+                    f"pytest ended with {done.returncode} and said: {said}"
                 )
-            verdicts = {s.result.id: s.result.verdict for s in load(runs[0]).scenarios}
+            verdicts = _worst_by_id(load(runs[0]))
         failed = tuple(sorted(name for name, verdict in verdicts.items() if verdict is Verdict.FAIL))
         broken = tuple(sorted(name for name, verdict in verdicts.items() if verdict is Verdict.ERROR))
         if candidate.sound:
@@ -119,6 +127,14 @@ class Scorer:
         if failed:
             return Row(candidate.name, "caught", failed, candidate.expected)
         return Row(candidate.name, "error" if broken else "missed", broken, candidate.expected)
+
+
+def _worst_by_id(evidence: Evidence) -> dict[str, Verdict]:
+    """One verdict per scenario id, which may have run with several parameters."""
+    found: dict[str, list[Verdict]] = {}
+    for scenario in evidence.scenarios:
+        found.setdefault(scenario.result.id, []).append(scenario.result.verdict)
+    return {name: worst(verdicts) for name, verdicts in found.items()}
 
 
 def score_rows(rows: Sequence[Row]) -> dict[str, object]:
@@ -133,6 +149,6 @@ def score_rows(rows: Sequence[Row]) -> dict[str, object]:
         "missed": [row.name for row in defects if row.verdict != "caught"],
         "sound_runs": len(sound),
         "false_findings": findings,
-        "green": len(caught) == len(defects) and not findings,
+        "green": bool(rows) and len(caught) == len(defects) and not findings,
         "rows": [asdict(row) for row in sorted(rows, key=lambda row: row.name)],
     }

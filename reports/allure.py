@@ -33,6 +33,9 @@ from bench.verdict import Judgement, Verdict
 from reports.plots import pictures
 from reports.rows import hazard_name, standard_of
 
+#: What `render` writes. A module with this constant is a report.
+OUTPUT = "allure-results"
+
 _STATUS = {
     Verdict.PASS: "passed",
     Verdict.FAIL: "failed",
@@ -49,7 +52,7 @@ _CATEGORIES = [
 
 def render(evidence: Evidence, out: Path) -> Path:
     """Write the result files into `out/allure-results`, made anew, and return that folder."""
-    folder = out / "allure-results"
+    folder = out / OUTPUT
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     namespace = uuid5(NAMESPACE_URL, f"bmsbench:{evidence.seal.head}")

@@ -33,6 +33,9 @@ from reports.rows import (
     value_at,
 )
 
+#: What `render` writes. A module with this constant is a report.
+OUTPUT = "certificate.pdf"
+
 #: The decision rule in words; numbers of false acceptance as in ILAC-G8:09/2019.
 RULES: dict[DecisionRule, str] = {
     "simple": (
@@ -54,7 +57,7 @@ STANDARDS: list[typst.PDFStandard] = ["a-2a", "ua-1"]
 def render(evidence: Evidence, out: Path) -> Path:
     """Write `certificate.pdf` into the folder `out` and return its path."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "certificate.pdf"
+    path = out / OUTPUT
     template = resources.files("reports").joinpath("certificate.typ").read_bytes()
     compiler = typst.Compiler(template, ignore_system_fonts=True)
     text = json.dumps(printable(certificate_data(evidence)), ensure_ascii=False, allow_nan=False)

@@ -15,6 +15,9 @@ from bench.evidence import Evidence, ScenarioResult
 from bench.verdict import Judgement, Verdict
 from reports.rows import hazard_name
 
+#: What `render` writes. A module with this constant is a report.
+OUTPUT = "junit.xml"
+
 #: Characters that XML 1.0 cannot hold, section 2.2.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -31,7 +34,7 @@ def render(evidence: Evidence, out: Path) -> Path:
         for result in members:
             _case(suite, result)
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "junit.xml"
+    path = out / OUTPUT
     Xml.indent(root)
     path.write_bytes(Xml.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
     return path

@@ -9,6 +9,9 @@ from pathlib import Path
 from bench.evidence import Evidence
 from reports.rows import Row, counts, finite, rows, run_verdict
 
+#: What `render` writes. A module with this constant is a report.
+OUTPUT = "summary.json"
+
 
 def render(evidence: Evidence, out: Path) -> Path:
     """Write `summary.json` into the folder `out` and return its path.
@@ -25,7 +28,7 @@ def render(evidence: Evidence, out: Path) -> Path:
         "scenarios": [_entry(row) for row in found],
     }
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "summary.json"
+    path = out / OUTPUT
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_bytes(text.encode() + b"\n")
     return path
