@@ -136,6 +136,8 @@ class EmulatedBms:
         if not self.powered:
             self._wait_for_supply()
             return
+        if not self.now_ms:
+            self.estimator.start()
         self.now_ms += TICK_MS
         for task in self.tasks.values():
             task.left_ms -= TICK_MS

@@ -35,7 +35,7 @@ class Estimator:
     def __init__(self, bms: EmulatedBms, soc: float) -> None:
         self._bms = bms
         self.commissioned_permille = round(soc * 1000)
-        self.capacity_mah = bms.parameters.estimator.capacity_mah
+        self.capacity_mah = self._built_mah = bms.parameters.estimator.capacity_mah
         self.charge_mams = self.commissioned_permille * self.capacity_mah * _MS_PER_H // 1000
         self.charged_mams = self.discharged_mams = 0
         self.forget()
@@ -56,6 +56,13 @@ class Estimator:
             return
         self.charge_mams, self.capacity_mah = memory.charge_mams, memory.capacity_mah
         self.charged_mams, self.discharged_mams = memory.charged_mams, memory.discharged_mams
+
+    def start(self) -> None:
+        """At the first tick: begin with the declared capacity, if it was changed since construction."""
+        declared = self._bms.parameters.estimator.capacity_mah
+        if declared != self._built_mah == self.capacity_mah:
+            self.charge_mams = self.charge_mams * declared // self.capacity_mah
+            self.capacity_mah = declared
 
     def recover_from_voltage(self) -> None:
         """Nothing survived: start from the rest voltage of the lowest cell, as the best there is."""
