@@ -1,7 +1,7 @@
 """What a DUT says beside its measurements, held against what was measured: it must agree with itself too.
 
-Extremes and their places, states of the contactors, operating state, charge voltage, charge remaining and
-power promised. A value that the dialect does not have is not judged.
+Extremes and their places, states of the contactors, operating state, permissions, charge voltage, charge left
+and power promised. A value that the dialect does not have is not judged.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from bench.record import Floats, Trace
-from bench.reference.cases import PREFIX
+from bench.reference.cases import PREFIX, Case
 from bench.reference.findings import Finding
 from bench.reference.intervals import Mask, inside, runs, sliding, union
 from bench.reference.observed import Observed, report_age_s
-from bench.reference.paths import known
+from bench.reference.paths import PATHS, known
 from bench.reference.plausibility import settling
 from bench.reference.story import MODE_S
 
@@ -25,10 +25,11 @@ STANDBY, DRIVE, CHARGE, FAULT, LOCKED = 1, 3, 4, 5, 6
 RESOLUTION_AH, RESOLUTION = 0.1, 0.005
 
 
-def judge_broadcast(observed: Observed) -> list[Finding]:
+def judge_broadcast(observed: Observed, cases: list[Case]) -> list[Finding]:
     """Judge everything in the broadcast that is no plain measurement."""
     parts = (_extremes, _switches, _state, _charge_voltage, _remaining, _power)
-    return [finding for part in parts for finding in part(observed)]
+    found = [finding for part in parts for finding in part(observed)]
+    return found + list(_permissions(observed, cases))
 
 
 def _extremes(observed: Observed) -> Iterator[Finding]:
@@ -108,6 +109,21 @@ def _state(observed: Observed) -> Iterator[Finding]:
     idle = np.isin(said.value, (STANDBY, FAULT, LOCKED))
     yield from _first(said, covered & in_use & never_closed, "state", "a path closed in drive or charge")
     yield from _first(said, covered & idle & always_closed, "state", "paths open in standby, fault and lock")
+
+
+def _permissions(observed: Observed, cases: list[Case]) -> Iterator[Finding]:
+    """A direction that a limit certainly blocks is not said to be allowed."""
+    age_s = report_age_s(observed.profile, 0.0)
+    hidden = union(observed.story.dark, settling(observed))
+    for path in PATHS:
+        said = observed.traces.get(f"dut.{path}_allowed")
+        blocking = [case.certain for case in cases if path in case.limit.opens]
+        if said is None or not blocking:
+            continue
+        blocked = union(*(np.column_stack((c[:, 0] + age_s, c[:, 1])) for c in blocking))
+        blocked = blocked[blocked[:, 0] < blocked[:, 1]]
+        wrong = (said.value >= 0.5) & inside(blocked, said.t_s) & ~inside(hidden, said.t_s)
+        yield from _first(said, _repeated(wrong), f"{path} path", f"dut.{path}_allowed off while blocked")
 
 
 def _charge_voltage(observed: Observed) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def explain(record: Record, profile: Profile) -> Explanation:
     found += judge_soc(observed)
     found += judge_refresh(observed)
     found += judge_silence(observed)
-    found += judge_broadcast(observed)
+    found += judge_broadcast(observed, cases)
     ordered = sorted(found, key=lambda finding: (finding.t_s, finding.protection, finding.kind))
     return Explanation(tuple(ordered), tuple(judged), tuple(undecided))
 
