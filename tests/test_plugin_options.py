@@ -1,4 +1,4 @@
-"""Options: where they come from, and one clear sentence for each that cannot be used, before anything opens."""
+"""Options: where they come from, and one clear sentence for each that cannot be used."""
 
 from __future__ import annotations
 
