@@ -251,10 +251,15 @@ address = "can:virtual:nowhere"
 
 
 def test_the_plugin_gives_the_signal_handler_back(pytester: pytest.Pytester) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    run(pytester, scenario("import signal\nassert signal.getsignal(signal.SIGTERM).__name__ == '_stop'"))
+    def ours(*_: object) -> None: ...
 
-    assert signal.getsignal(signal.SIGTERM) is before
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        body = "import signal\nassert signal.getsignal(signal.SIGTERM).__name__ == '_stop'"
+        assert run(pytester, scenario(body)).exit_code == 0
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_collecting_only_opens_nothing_and_leaves_nothing(pytester: pytest.Pytester) -> None:
