@@ -206,9 +206,8 @@ class Station:
         if "cells" in self.instruments and not complaints:
             complaints += _try("pack current", self._demand_no_current)
         for _, wire in self._wires:
-            _try(
-                "", getattr(wire, "shutdown", None) or wire.close
-            )  # python-can says shutdown; no safety in it
+            # python-can says shutdown. Whether it succeeds makes no difference to safety.
+            _try("", getattr(wire, "shutdown", None) or wire.close)
         if complaints:
             raise UnsafeState(
                 f"station {self.file.name} at {self.clock.now_s:.3f} s: " + "; ".join(complaints)
