@@ -1,1 +1,1 @@
-"""Accuracy tables, one module each: `tables(data, plots)` measures on real cell data and says what came out."""
+"""Accuracy tables: each module has `tables(data, plots)`, which measures on cell data and says what came out."""
