@@ -20,8 +20,9 @@ from bench.emulated_bms.defects import Defect
 from bench.errors import NotReady, StationInvalid, UnsafeState, WireError
 from bench.rack import ORDER_POLL, PackState, Rack
 from bench.record import Record, Trace
-from bench.station_file import DutEntry, RoleEntry, StationFile, explained
+from bench.station_file import EXPECTED_OF, DutEntry, RoleEntry, StationFile
 from bench.station_values import resolved
+from bench.toml_file import explained
 from bench.wires.can import CanHub, open_can, write_blf
 from bench.wires.modbus import open_modbus
 from bench.wires.serial import open_serial
@@ -376,7 +377,7 @@ def checked_driver(file: StationFile, name: str, profile: Profile) -> tuple[Any,
     try:
         return driver, driver.Options.model_validate(resolved(where, entry.options, profile))
     except ValidationError as error:
-        raise explained(where, error, driver.Options) from error
+        raise explained(where, error, driver.Options, StationInvalid, EXPECTED_OF) from error
 
 
 def load_driver(where: str, name: str) -> Any:

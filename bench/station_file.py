@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import StationInvalid
+from bench.toml_file import explained, find_toml, read_toml
 
 STATION_DIR = Path(__file__).parent / "stations"
 
@@ -82,11 +81,7 @@ def find_station(name_or_file: str) -> Path:
     StationInvalid
         If there is no such file; the message lists the names that exist.
     """
-    for candidate in (Path(name_or_file), STATION_DIR / f"{name_or_file}.toml"):
-        if candidate.suffix == ".toml" and candidate.is_file():
-            return candidate
-    known = ", ".join(sorted(path.stem for path in STATION_DIR.glob("*.toml")))
-    raise StationInvalid("station", expected=f"a TOML file or one of: {known}", found=repr(name_or_file))
+    return find_toml("station", name_or_file, STATION_DIR, StationInvalid)
 
 
 def load_station(name_or_file: str) -> StationFile:
@@ -99,13 +94,9 @@ def load_station(name_or_file: str) -> StationFile:
     """
     path = find_station(name_or_file)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StationInvalid(str(path), expected="TOML", found=str(error)) from error
-    try:
-        station = StationFile.model_validate({**raw, "path": path})
+        station = StationFile.model_validate({**read_toml(path, StationInvalid), "path": path})
     except ValidationError as error:
-        raise explained(str(path), error, StationFile) from error
+        raise explained(str(path), error, StationFile, StationInvalid, EXPECTED_OF) from error
     real = [name for name, entry in station.connected().items() if not entry.is_twin]
     if station.clock == "virtual" and real:
         raise StationInvalid(
@@ -117,36 +108,5 @@ def load_station(name_or_file: str) -> StationFile:
 
 
 _ADDRESS = "a VISA name, a serial device, tcp://<host>:<port>, can:<interface>:<channel> or twin://<terminal>"
-_EXPECTED = {"address": _ADDRESS, "driver": 'a driver as "module:Class"'}
-
-
-def explained(where: str, error: ValidationError, model: type[BaseModel]) -> StationInvalid:
-    """The first complaint of pydantic about `model` in the bench's own form: file, key, expected, found.
-
-    An unknown key goes before a missing one: most often it is the missing one, misspelt.
-    """
-    first = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
-    last = str(first["loc"][-1]) if first["loc"] else ""
-    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    match first["type"]:
-        case "missing":
-            expected, found = _EXPECTED.get(last, "this key or table"), "nothing"
-        case "extra_forbidden":
-            known = ", ".join(_keys_beside(model, first["loc"]))
-            expected, found = f"one of the keys {known}", repr(last)
-        case _:
-            wanted = first["msg"].removeprefix("Input should be ")
-            expected, found = _EXPECTED.get(last, wanted), repr(first["input"])
-    return StationInvalid(f"{where}: [{key}]", expected=expected, found=found + more)
-
-
-def _keys_beside(model: Any, loc: Sequence[int | str]) -> list[str]:
-    """The keys that the table holding the last of `loc` may have."""
-    for part in loc[:-1]:
-        fields = getattr(model, "model_fields", {})
-        # A table of tables, or a list of them: any key leads to the one kind that it holds.
-        inner = [kind for kind in get_args(model) if kind not in (str, Ellipsis)]
-        model = fields[part].annotation if part in fields else next(iter(inner), None)
-    fields = getattr(model, "model_fields", {})
-    return [name for name, field in fields.items() if not field.exclude]
+#: What some keys should hold, in words.
+EXPECTED_OF = {"address": _ADDRESS, "driver": 'a driver as "module:Class"'}
