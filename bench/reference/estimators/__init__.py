@@ -1,0 +1,1 @@
+"""Estimators: what the pack truly is, from measured arrays."""
