@@ -1,0 +1,210 @@
+"""Whether a log can be what it says: units, sign, sensors that stand still. It is refused or flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bench.errors import InvalidInput
+from bench.foreign_log.keys import key_of
+from bench.foreign_log.log import Column, ForeignLog, columns_named
+from bench.foreign_log.table import Flag
+from bench.foreign_log.units import UNITS, Quantity, unit_of
+from bench.record import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Plausible:
+    """What values of a key can be, in its own unit. Project defaults, wide of any battery.
+
+    The median must lie in `low` to `high`. Single samples outside `least` to `most` are no measurement (a
+    sensor that was not there, a word of all ones) and are left out.
+    """
+
+    low: float
+    high: float
+    least: float
+    most: float
+
+
+PLAUSIBLE: dict[str, Plausible] = {
+    "v": Plausible(0.05, 6.0, -1.0, 6.0),
+    "T": Plausible(-60.0, 150.0, -100.0, 1000.0),
+    "soc": Plausible(-0.1, 1.1, -0.5, 1.5),
+    "soh": Plausible(0.1, 1.5, 0.0, 2.0),
+    "pack_v": Plausible(0.5, 2000.0, -50.0, 3000.0),
+}
+#: Largest share of samples that may be left out as no measurement, project default.
+MOST_WILD = 0.05
+#: Fewer samples say nothing about standing still.
+_FEW = 10
+#: A voltage that does not change for so many samples while the current does has stopped, project default.
+_FROZEN = 60
+#: Keys whose columns are watched for standing still.
+_WATCHED = ("i", "v", "T", "pack_v")
+#: A correlation this far below 0 between steps of current and of voltage is no chance, project default.
+WRONG_WAY = -0.3
+
+
+def checked(log: ForeignLog, *, max_current_a: float = float("inf")) -> ForeignLog:
+    """The log without samples that are no measurement, with flags for what is doubtful.
+
+    Parameters
+    ----------
+    max_current_a
+        More than this cannot flow. Where it does in more than one sample of twenty, the unit is wrong.
+
+    Raises
+    ------
+    InvalidInput
+        A unit that cannot be right; names the column and the unit to try.
+    """
+    flags = list(log.flags)
+    columns = tuple(_in_range(log, column, flags) for column in log.columns)
+    log = replace(log, columns=columns)
+    for column in log.of("i"):
+        _check_current(log, column, max_current_a, flags)
+    _check_standing(log, flags)
+    _check_frozen(log, flags)
+    _check_sign(log, flags)
+    return replace(log, flags=tuple(flags))
+
+
+def _in_range(log: ForeignLog, column: Column, flags: list[Flag]) -> Column:
+    known = PLAUSIBLE.get(column.key)
+    if known is None:
+        return column
+    middle = float(np.median(column.value))
+    where = f"{log.path}, column {column.name!r}"
+    remedy = _unit_to_try(column, lambda value: known.low <= float(np.median(value)) <= known.high)
+    own = _own_unit(column)
+    if middle > known.high or (middle < known.low and (remedy or middle < known.least)):
+        hint = f"; {remedy}" if remedy else ""
+        raise InvalidInput(
+            where,
+            expected=f"{column.key} between {known.low:g} and {known.high:g}{own}",
+            found=f"{middle:g}{own} in the middle, read in {column.unit} (unit by {column.unit_from}){hint}",
+        )
+    if middle < known.low:
+        text = f"{column} ({column.name}): {middle:g}{own} in the middle is unusually low"
+        flags.append(Flag("implausible", float(column.t_s[0]), int(column.line[0]), text))
+    wild = (column.value < known.least) | (column.value > known.most)
+    if not wild.any():
+        return column
+    k, count = int(np.argmax(wild)), int(wild.sum())
+    if count > MOST_WILD * len(wild):
+        raise InvalidInput(
+            f"{log.path}:{column.line[k]}, column {column.name!r}",
+            expected=f"{column.key} between {known.least:g} and {known.most:g}{own}",
+            found=f"{column.value[k]:g}{own}, and {count} of {len(wild)} samples outside",
+        )
+    text = f"{column} ({column.name}): {count} samples such as {column.value[k]:g}{own} are none, left out"
+    flags.append(Flag("implausible", float(column.t_s[k]), int(column.line[k]), text))
+    return replace(column, t_s=column.t_s[~wild], value=column.value[~wild], line=column.line[~wild])
+
+
+def _quantity(column: Column) -> Quantity:
+    key = key_of(column.key)
+    return key.quantity if key else "number"
+
+
+def _own_unit(column: Column) -> str:
+    name = UNITS[_quantity(column)][0].name
+    return "" if name == "1" else f" {name}"
+
+
+def _unit_to_try(column: Column, fits: Callable[[Floats], bool]) -> str:
+    """The first other unit in which the column would fit, as a remedy; "" if there is none."""
+    quantity = _quantity(column)
+    used = unit_of(quantity, column.unit)
+    if used is None:
+        return ""
+    written = (column.value - used.offset) / used.factor
+    for unit in UNITS[quantity]:
+        if unit.name != used.name and fits(written * unit.factor + unit.offset):
+            equals = "=" if column.unit_from in ("default", "stated") else "=="
+            return f"try --units {column.key}{equals}{unit.name}"
+    return ""
+
+
+def _check_current(log: ForeignLog, column: Column, max_current_a: float, flags: list[Flag]) -> None:
+    over = np.abs(column.value) > max_current_a
+    if not over.any():
+        return
+    k, count = int(np.argmax(over)), int(over.sum())
+    line = int(column.line[k])
+    if count > MOST_WILD * len(over):
+        remedy = _unit_to_try(column, lambda v: float(np.mean(np.abs(v) > max_current_a)) <= MOST_WILD)
+        hint = f"; {remedy}, or --max-current if it is right" if remedy else ""
+        raise InvalidInput(
+            f"{log.path}:{line}, column {column.name!r}",
+            expected=f"at most {max_current_a:g} A",
+            found=f"{column.value[k]:g} A, read in {column.unit} (unit by {column.unit_from}), and more than "
+            f"allowed in {count} of {len(over)} samples{hint}",
+        )
+    text = f"{count} samples above {max_current_a:g} A, such as {column.value[k]:g} A; kept as they are"
+    flags.append(Flag("current", float(column.t_s[k]), line, text))
+
+
+def _check_standing(log: ForeignLog, flags: list[Flag]) -> None:
+    for reported in (False, True):
+        for key in _WATCHED:
+            columns = log.of(key, reported=reported)
+            still = [c for c in columns if len(c.value) >= _FEW and float(np.ptp(c.value)) == 0.0]
+            if still:
+                who = columns_named(still)
+                text = f"{key}: never changes in {len(still)} of {len(columns)} columns ({who}): stuck?"
+                flags.append(Flag("stuck", np.nan, 0, text))
+
+
+def _check_frozen(log: ForeignLog, flags: list[Flag]) -> None:
+    """A voltage that stops while the current goes on: an old value sent again and again."""
+    currents = log.of("i")
+    if not currents:
+        return
+    large_a = float(np.ptp(currents[0].value))
+    for column in log.of("v"):
+        if large_a == 0.0 or np.ptp(column.value) == 0.0:
+            continue
+        current_a = currents[0].held(column.t_s)
+        edges = np.flatnonzero(np.diff(column.value) != 0.0) + 1
+        for first, last in zip(np.append(0, edges), np.append(edges, len(column.value)), strict=True):
+            run_a = current_a[first:last]
+            # By a step: while a charger holds the voltage the current dies away slowly.
+            if last - first < _FROZEN or not np.abs(np.diff(run_a)).max() > 0.2 * large_a:
+                continue
+            text = (
+                f"{column} ({column.name}): {column.value[first]:g} V for {last - first} samples while the "
+                f"current changes by {np.ptp(run_a):g} A: stuck?"
+            )
+            flags.append(Flag("stuck", float(column.t_s[first]), int(column.line[first]), text))
+            break
+
+
+def _check_sign(log: ForeignLog, flags: list[Flag]) -> None:
+    """Voltage must follow current: a step towards charge lifts it. At steps, because at rest noise speaks."""
+    currents, voltages = log.of("i"), log.of("v") or log.of("pack_v")
+    if not currents or not voltages:
+        return
+    current = currents[0]
+    voltage_v = np.mean([v.held(current.t_s, max_age_s=2.0 * v.period_s) for v in voltages], axis=0)
+    di, dv = np.diff(current.value), np.diff(voltage_v)
+    steps = np.isfinite(dv) & (np.diff(current.t_s) <= log.gap_factor * current.period_s)
+    steps &= np.abs(di) > 0.2 * float(np.max(np.abs(current.value)))
+    if steps.sum() < 5 or np.ptp(di[steps]) == 0.0 or np.ptp(dv[steps]) == 0.0:
+        return
+    together = float(np.corrcoef(di[steps], dv[steps])[0, 1])
+    if together > WRONG_WAY:
+        return
+    remedy = (
+        "leave --discharge-positive out" if log.mapping.discharge_positive else "add --discharge-positive"
+    )
+    k = int(np.argmax(steps))
+    text = (
+        f"WRONG SIGN? At {int(steps.sum())} steps of the current the voltage goes the other way (correlation "
+        f"{together:.2f}), with current positive on "
+        f"{'discharge' if log.mapping.discharge_positive else 'charge'} in the log; {remedy}"
+    )
+    flags.append(Flag("sign", float(current.t_s[k]), int(current.line[k]), text))
