@@ -142,7 +142,7 @@ def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
     special = dict(pack.soc_of_cell)
     return PlantSpec(
         cells=profile.pack.cells,
-        preset=profile.pack.cell_preset,
+        cell=profile.pack.cell,
         capacity_ah=profile.pack.capacity_ah,
         soc=pack.soc,
         soc_per_cell=tuple(special.get(cell, pack.soc) for cell in range(profile.pack.cells))

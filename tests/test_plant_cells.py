@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
+from bench.cells import load_cell
 from bench.errors import InvalidInput
 from bench.plant import Plant, PlantSpec
-from bench.plant.presets import load_preset
 
 MAIN_MINUS, MAIN_PLUS, PRECHARGE, CHARGE, PYRO = range(5)
 
@@ -80,11 +80,10 @@ def test_a_current_step_shows_r0_at_once_and_the_rest_with_time():
     plant.step(60.0)
     later_v = rest_v - float(plant.port.cell_v[0])
 
-    preset = load_preset("lfp_280ah")
-    at_25 = int(np.flatnonzero(preset.rc_temperature_degc == 25.0)[0])
-    polarised_v = sum(
-        100.0 * preset.rc_ohm[k, at_25] * (1 - math.exp(-60.0 / preset.rc_tau_s[k, at_25])) for k in (0, 1)
-    )
+    polarised_v = 0.0
+    for pair in load_cell("lfp_280ah").rc:
+        at_25 = list(pair.temperature_degc).index(25.0)
+        polarised_v += 100.0 * pair.ohm[at_25, 0] * (1 - math.exp(-60.0 / pair.tau_s[at_25]))
     assert at_once_v == pytest.approx(100.0 * 150e-6, rel=0.03)
     # 100 A x 60 s is 0.6 % of the capacity: OCV and branch move by some 3 mV as well
     assert later_v - at_once_v == pytest.approx(polarised_v, abs=5e-3)
@@ -114,7 +113,7 @@ def test_an_overcharged_cell_rises_steeply_and_is_not_clamped():
 
     assert plant.truth.soc[0] == pytest.approx(0.999 + 140.0 * 30.0 / 3600.0 / 280.0, abs=1e-5)
     # 0.317 % above full at 12 V per unit of SOC is 38 mV above the last point of the curve
-    assert plant.truth.emf_v[0] - plant.truth.u1_v[0] - plant.truth.u2_v[0] == pytest.approx(3.628, abs=0.01)
+    assert plant.truth.emf_v[0] - plant.truth.u_v[:, 0].sum() == pytest.approx(3.628, abs=0.01)
 
 
 def test_an_overdischarged_cell_falls_and_reverses():

@@ -1,15 +1,14 @@
 """The plant as an object: constructed cheaply, alone in the world, the same twice."""
 
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench.cells import load_cell
 from bench.errors import InvalidInput
 from bench.plant import Plant, PlantSpec, kernel
-from bench.plant.presets import load_preset, preset_names
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SPEC = PlantSpec(cells=24, soc_spread=0.01, resistance_spread=0.05, sensor_cells=(0, 11, 23), seed=5)
@@ -93,27 +92,9 @@ def test_every_compiled_module_counts_for_the_cache():
     assert set(kernel.COMPILED) == compiled | {"layout"}
 
 
-def test_an_unknown_preset_names_those_that_exist():
-    with pytest.raises(InvalidInput, match=re.escape("lfp_280ah, nmc_58ah")):
-        Plant(PlantSpec(preset="lead_acid"))
-
-
-def test_a_preset_without_its_key_names_it(tmp_path):
-    broken = tmp_path / "broken.toml"
-    broken.write_text('schema = "bmsbench-cell-preset/1"\nname = "broken"\n')
-
-    with pytest.raises(InvalidInput, match="ocv"):
-        load_preset(str(broken))
-
-
-@pytest.mark.parametrize("name", ["lfp_280ah", "nmc_58ah"])
-def test_every_table_of_a_preset_has_a_source(name):
-    preset = load_preset(name)
-
-    assert name in preset_names()
-    assert set(preset.sources) == {"ocv", "r0", "rc1", "rc2", "thermal"}
-    assert all(len(source) > 20 for source in preset.sources.values())
-    assert (np.diff(preset.mean_v) > -1e-3).all()
+def test_an_unknown_cell_names_those_that_exist():
+    with pytest.raises(InvalidInput, match="one of: .*lfp_280ah.*nmc_58ah"):
+        Plant(PlantSpec(cell="lead_acid"))
 
 
 def table(name: str):
@@ -130,8 +111,8 @@ def test_the_lfp_branches_are_those_of_the_measurement(script, column, branch):
     measured = measured[measured["step"] == 2]
     share = measured[column] / measured[column][-1]
     soc = 1.0 - share if branch == 0 else share
-    preset = load_preset("lfp_280ah")
-    error_v = np.interp(soc, preset.soc, (preset.discharge_v, preset.charge_v)[branch]) - measured["v_V"]
+    ocv = load_cell("lfp_280ah").ocv
+    error_v = np.interp(soc, ocv.soc, (ocv.discharge_v, ocv.charge_v)[branch]) - measured["v_V"]
 
     inner = error_v[(soc > 0.02) & (soc < 0.98)]
     # 2.4 mV rms, nearly all of it the polarisation of C/30 that was taken off; 0.5 mV around that
@@ -142,8 +123,8 @@ def test_the_lfp_branches_are_those_of_the_measurement(script, column, branch):
 def test_the_lfp_charge_branch_agrees_with_another_maker():
     measured = table("lfp_flatzone_1p2ah/ocv_25degC.csv")
     inner = measured[(measured["soc"] > 0.1) & (measured["soc"] < 0.95)]
-    preset = load_preset("lfp_280ah")
-    error_v = np.interp(inner["soc"], preset.soc, preset.charge_v) - inner["ocv_charge_V"]
+    ocv = load_cell("lfp_280ah").ocv
+    error_v = np.interp(inner["soc"], ocv.soc, ocv.charge_v) - inner["ocv_charge_V"]
 
     assert np.sqrt(np.mean(error_v**2)) < 10e-3  # 7.6 mV
 
@@ -151,15 +132,14 @@ def test_the_lfp_charge_branch_agrees_with_another_maker():
 def test_the_nmc_tables_are_those_of_the_measurement():
     measured = table("cell_tables/nmc_58ah_calb_3rc.csv")
     at_25 = measured[measured["temp_C"] == 25]
-    preset = load_preset("nmc_58ah")
-    error_v = np.interp(at_25["soc"], preset.soc, preset.discharge_v) - at_25["ocv_V"]
-    r0 = preset.r0_ohm[list(preset.r0_temperature_degc).index(25.0)]
+    cell = load_cell("nmc_58ah")
+    error_v = np.interp(at_25["soc"], cell.ocv.soc, cell.ocv.discharge_v) - at_25["ocv_V"]
+    r0 = cell.r0.ohm[list(cell.r0.temperature_degc).index(25.0)]
 
     assert np.sqrt(np.mean(error_v**2)) < 0.2e-3
-    assert np.interp(at_25["soc"], preset.r0_soc, r0) == pytest.approx(at_25["r0_mohm"] * 1e-3, rel=1e-3)
+    assert np.interp(at_25["soc"], cell.r0.soc, r0) == pytest.approx(at_25["r0_mohm"] * 1e-3, rel=1e-3)
     # All that the three RC pairs drop in the end, the two drop too
     inner = at_25[(at_25["soc"] > 0.05) & (at_25["soc"] < 0.95)]
     total = sum(inner[f"r{k}_mohm"].mean() for k in (1, 2, 3)) * 1e-3
-    assert preset.rc_ohm[:, list(preset.rc_temperature_degc).index(25.0)].sum() == pytest.approx(
-        total, rel=1e-3
-    )
+    dropped = sum(pair.ohm[list(pair.temperature_degc).index(25.0), 0] for pair in cell.rc)
+    assert dropped == pytest.approx(total, rel=1e-3)

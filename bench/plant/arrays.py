@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cells import CellFile, load_cell
 from bench.plant import layout as at
-from bench.plant.cells import CellParameters, refresh_resistances, resistance_tables
+from bench.plant.cells import REFERENCE_DEGC
+from bench.plant.groups import join_groups
 from bench.plant.heat import thermistor_ohm
-from bench.plant.presets import CellPreset, load_preset
 from bench.plant.spec import PlantSpec
+from bench.plant.tables import cell_tables, refresh_resistances
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -23,10 +25,11 @@ class Arrays:
 
     constant: Floats
     ocv: Floats
-    r0_table: Floats
-    rc_table: Floats
+    ohm: Floats
+    axis: Floats
     cell: Floats
-    cell_flag: Bools
+    group: Floats
+    group_flag: Bools
     tap: Floats
     sensor: Floats
     sensor_connected: Bools
@@ -34,64 +37,95 @@ class Arrays:
     state: Floats
 
 
-def draw_cells(spec: PlantSpec, preset: CellPreset) -> CellParameters:
-    """The cells of one pack: preset, scale, spread from the spec's seed, ageing.
+@dataclass(frozen=True, slots=True, eq=False)
+class CellParameters:
+    """What the cells of one pack are, each array shape (cells,), those of one group side by side.
+
+    Parameters
+    ----------
+    capacity_ah
+        Present capacity, with spread and fade.
+    resistance_factor
+        Multiplies every resistance of the file; with scale, spread and growth.
+    soc, temperature_degc
+        At the start.
+    """
+
+    capacity_ah: Floats
+    resistance_factor: Floats
+    soc: Floats
+    temperature_degc: Floats
+
+
+def draw_cells(spec: PlantSpec, file: CellFile) -> CellParameters:
+    """The cells of one pack: cell file, scale, spread from the spec's seed, ageing.
 
     The four quantities are drawn in a fixed order, so that one spread does not change the draw of another.
     """
     rng = np.random.default_rng(spec.seed)
-    draws = rng.standard_normal((4, spec.cells))
-    capacity_ah = preset.capacity_ah if spec.capacity_ah is None else spec.capacity_ah
-    soc = np.full(spec.cells, spec.soc) if spec.soc_per_cell is None else np.array(spec.soc_per_cell)
+    draws = rng.standard_normal((4, spec.cells * spec.parallel))
+    capacity_ah = file.capacity_ah if spec.capacity_ah is None else spec.capacity_ah
+    soc = spec.each_cell(spec.soc if spec.soc_per_cell is None else spec.soc_per_cell)
     return CellParameters(
         capacity_ah=capacity_ah
         * np.maximum(1.0 + spec.capacity_spread * draws[0], 0.05)
-        * (1.0 - np.asarray(spec.capacity_fade)),
-        resistance_factor=preset.capacity_ah
+        * (1.0 - spec.each_cell(spec.capacity_fade)),
+        resistance_factor=file.capacity_ah
         / capacity_ah
         * np.maximum(1.0 + spec.resistance_spread * draws[1], 0.05)
-        * (1.0 + np.asarray(spec.resistance_growth)),
+        * (1.0 + spec.each_cell(spec.resistance_growth)),
         soc=soc + spec.soc_spread * draws[2],
         temperature_degc=spec.temperature_degc + spec.temperature_spread_k * draws[3],
     )
 
 
+def cell_rows(file: CellFile, cells: CellParameters, hysteresis: float) -> Floats:
+    """The rows of `cell` before the first look-up, shape (CELL_ROWS, cells): at rest."""
+    cell = np.zeros((at.CELL_ROWS, len(cells.soc)))
+    cell[at.CAPACITY_C] = 3600.0 * cells.capacity_ah
+    cell[at.R_FACTOR] = cells.resistance_factor
+    cell[at.SOC] = cells.soc
+    cell[at.HYSTERESIS] = hysteresis
+    cell[at.TEMPERATURE] = cells.temperature_degc
+    cell[at.BONDED] = cell[at.SHARE] = 1.0
+    cell[at.EMF] = open_circuit_v(file, cells.soc, hysteresis, cells.temperature_degc)
+    return cell
+
+
 def allocate(spec: PlantSpec) -> Arrays:
     """Arrays of a pack at rest: contactors open, pyro switch intact, bus and charge port dead."""
-    preset = load_preset(spec.preset)
-    cells = draw_cells(spec, preset)
-    r0_table, rc_table = resistance_tables(preset)
+    file = load_cell(spec.cell)
+    cells = draw_cells(spec, file)
+    ohm, axis = cell_tables(file, capacity_scale=capacity_scale(spec, file))
     state = np.zeros(at.STATE_SIZE)
     state[at.PYRO_S] = -1.0
     state[at.TRIP_S] = np.nan
     state[at.BOARD_DEGC] = state[at.PRECHARGE_DEGC] = spec.ambient_degc
+    state[at.SPLIT] = 1.0 if spec.parallel > 1 else 0.0
     switch = np.zeros((at.SWITCH_ROWS, len(at.SWITCHES)), dtype=np.bool_)
     switch[at.ARMATURE, at.PYRO] = switch[at.CLOSED, at.PYRO] = True
 
-    cell = np.zeros((at.CELL_ROWS, spec.cells))
-    cell[at.CAPACITY_C] = 3600.0 * cells.capacity_ah
-    cell[at.R_FACTOR] = cells.resistance_factor
-    cell[at.SOC] = cells.soc
-    cell[at.HYSTERESIS] = spec.hysteresis
-    cell[at.TEMPERATURE] = cells.temperature_degc
-    refresh_resistances(cell, r0_table, rc_table, state)
-    ocv = np.array([preset.mean_v, preset.half_v])
-    cell[at.EMF] = open_circuit_v(cells.soc, np.full(spec.cells, spec.hysteresis), preset)
-    cell[at.CELL_V] = cell[at.AFE_V] = cell[at.EMF]
+    cell = cell_rows(file, cells, spec.hysteresis)
+    refresh_resistances(cell, ohm, axis, state)
+    group = np.zeros((at.GROUP_ROWS, spec.cells))
+    join_groups(cell, group, state)
+    group[at.CELL_V] = group[at.AFE_V] = group[at.GROUP_EMF]
 
     sensor = np.zeros((at.SENSOR_ROWS, spec.sensors))
     sensor[at.SENSOR_CELL] = spec.sensor_cells
+    sensor[at.SENSOR_CELL] *= spec.parallel
     for j, k in enumerate(spec.sensor_cells):
-        degc = float(cells.temperature_degc[k])
+        degc = float(cells.temperature_degc[k * spec.parallel])
         sensor[at.SENSOR_DEGC, j] = degc
         sensor[at.SENSOR_OHM, j] = thermistor_ohm(degc, spec.thermistor_r25_ohm, spec.thermistor_beta_k)
     return Arrays(
-        constant=_constants(spec, preset),
-        ocv=ocv,
-        r0_table=r0_table,
-        rc_table=rc_table,
+        constant=_constants(spec, file),
+        ocv=np.array([file.ocv.mean_v, file.ocv.half_v]),
+        ohm=ohm,
+        axis=axis,
         cell=cell,
-        cell_flag=np.zeros((at.CELL_FLAG_ROWS, spec.cells), dtype=np.bool_),
+        group=group,
+        group_flag=np.zeros((at.GROUP_FLAG_ROWS, spec.cells), dtype=np.bool_),
         tap=np.zeros((at.TAP_ROWS, spec.cells + 1)),
         sensor=sensor,
         sensor_connected=np.zeros(spec.sensors, dtype=np.bool_),
@@ -100,21 +134,36 @@ def allocate(spec: PlantSpec) -> Arrays:
     )
 
 
-def open_circuit_v(soc: Floats, hysteresis: Floats, preset: CellPreset) -> Floats:
-    """Open-circuit voltage [V] at `soc` and `hysteresis`, each shape (cells,)."""
-    outside = preset.overcharge_v_per_soc * np.maximum(soc - 1.0, 0.0)
-    outside += preset.overdischarge_v_per_soc * np.minimum(soc, 0.0)
-    found: Floats = (
-        np.interp(soc, preset.soc, preset.mean_v)
-        + outside
-        + hysteresis * np.interp(soc, preset.soc, preset.half_v)
-    )
-    return found
+def open_circuit_v(file: CellFile, soc: Floats, hysteresis: float, temperature_degc: Floats) -> Floats:
+    """Open-circuit voltage [V] at `soc` and `temperature_degc` [°C], all shape (cells,)."""
+    ocv, entropy = file.ocv, file.entropy
+    found = np.interp(soc, ocv.soc, ocv.mean_v) + hysteresis * np.interp(soc, ocv.soc, ocv.half_v)
+    found += ocv.overcharge_v_per_soc * np.maximum(soc - 1.0, 0.0)
+    found += ocv.overdischarge_v_per_soc * np.minimum(soc, 0.0)
+    if entropy is not None:
+        found += np.interp(soc, entropy.soc, entropy.v_per_k) * (temperature_degc - REFERENCE_DEGC)
+    return np.asarray(found)
 
 
-def _constants(spec: PlantSpec, preset: CellPreset) -> Floats:
-    scale = 1.0 if spec.capacity_ah is None else spec.capacity_ah / preset.capacity_ah
-    values = {
+def capacity_scale(spec: PlantSpec, file: CellFile) -> float:
+    """How many times larger than the file's the cells of a pack are."""
+    return 1.0 if spec.capacity_ah is None else spec.capacity_ah / file.capacity_ah
+
+
+def cell_constants(file: CellFile) -> dict[int, float]:
+    """The slots of `constant` that the cells' electrical model needs."""
+    return {
+        at.K_OVER_V: file.ocv.overcharge_v_per_soc,
+        at.K_UNDER_V: file.ocv.overdischarge_v_per_soc,
+        at.K_HYSTERESIS_RATE: file.hysteresis.rate,
+        at.K_PAIRS: len(file.rc),
+        at.K_CHARGE_TRANSFER: 0.0 if file.charge_transfer is None else 1.0,
+    }
+
+
+def _constants(spec: PlantSpec, file: CellFile) -> Floats:
+    scale, thermal = capacity_scale(spec, file), file.thermal
+    values = cell_constants(file) | {
         at.K_STACK_OHM: spec.interconnect_ohm * max(spec.cells - 1, 0),
         at.K_SHARED_OHM: spec.shared_ohm,
         at.K_CONTACT_OHM: spec.contact_ohm,
@@ -147,12 +196,9 @@ def _constants(spec: PlantSpec, preset: CellPreset) -> Floats:
         at.K_NTC_BETA: spec.thermistor_beta_k,
         at.K_NTC_PULLUP: spec.thermistor_pullup_ohm,
         at.K_NTC_REFERENCE: spec.thermistor_reference_v,
-        at.K_HEAT_CAPACITY: preset.heat_capacity_j_per_k * scale,
-        at.K_NEIGHBOUR_W: preset.neighbour_w_per_k * scale,
-        at.K_AMBIENT_W: preset.ambient_w_per_k * scale,
-        at.K_FAN_W: preset.fan_w_per_k * scale,
-        at.K_OVER_V: preset.overcharge_v_per_soc,
-        at.K_UNDER_V: preset.overdischarge_v_per_soc,
-        at.K_HYSTERESIS_RATE: preset.hysteresis_rate,
+        at.K_HEAT_CAPACITY: thermal.heat_capacity_j_per_k * scale,
+        at.K_NEIGHBOUR_W: thermal.neighbour_w_per_k * scale,
+        at.K_AMBIENT_W: thermal.ambient_w_per_k * scale,
+        at.K_FAN_W: thermal.fan_w_per_k * scale,
     }
     return np.array([values[slot] for slot in range(at.CONSTANTS)])

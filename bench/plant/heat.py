@@ -60,11 +60,12 @@ def heater_on(fault: Bools, state: Floats) -> bool:
 
 @njit  # type: ignore[untyped-decorator]
 def advance_heat(
-    h: float, cell: Floats, sensor: Floats, constant: Floats, fault: Bools, state: Floats
+    h: float, cell: Floats, group: Floats, sensor: Floats, constant: Floats, fault: Bools, state: Floats
 ) -> None:
     """Let `h` [s] pass: heat made in the cells since the last call, conduction, cooling, sensors.
 
-    Explicit in the conductances: heat capacity over conductance is some 1000 s, the step 0.1 s.
+    The cells stand in one row, group after group. Explicit in the conductances: heat capacity over
+    conductance is some 1000 s, the step 0.1 s.
     """
     cells = cell.shape[1]
     ambient = state[IN_AMBIENT_DEGC]
@@ -84,7 +85,8 @@ def advance_heat(
         cell[TEMPERATURE, k] = here + (cell[HEAT_J, k] + heater_j + h * flow_w) / constant[K_HEAT_CAPACITY]
         cell[HEAT_J, k] = 0.0
         below = here
-        bleed_w += constant[K_BLEED_OHM] * cell[BLEED_A, k] ** 2
+    for g in range(group.shape[1]):
+        bleed_w += constant[K_BLEED_OHM] * group[BLEED_A, g] ** 2
 
     board = ambient + constant[K_BOARD_K_PER_W] * bleed_w
     state[BOARD_DEGC] = board + (state[BOARD_DEGC] - board) * math.exp(-h / constant[K_BOARD_LAG_S])

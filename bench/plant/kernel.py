@@ -14,21 +14,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from bench.plant.cells import advance_cells, refresh_resistances, terminal_voltages
+from bench.plant.cells import advance_cells
 from bench.plant.circuit import NEVER_S, advance_circuit
+from bench.plant.groups import join_groups, sum_stack, terminal_voltages
 from bench.plant.heat import SLOW_STEP_S, advance_heat, heater_on
 from bench.plant.layout import (
     ARMATURE,
     BOARD_DEGC,
     CAPTURE,
-    CELL_V,
     CELLS_EMF_V,
     CELLS_OHM,
     CHARGE_C,
     CHARGER_A,
     CHARGER_V,
-    CONNECTED,
-    EMF,
     F_CURRENT_SENSOR_OPEN,
     F_FEEDBACK_CLOSED,
     F_FEEDBACK_OPEN,
@@ -61,9 +59,7 @@ from bench.plant.layout import (
     OUT_TRIP_S,
     OUT_TRIPPED,
     PYRO,
-    R0,
     REGEN_A,
-    SENSE_A,
     SLOW_S,
     TICK_C,
     TRIP_S,
@@ -71,6 +67,7 @@ from bench.plant.layout import (
     WELDED,
 )
 from bench.plant.switches import operate_switches
+from bench.plant.tables import refresh_resistances
 from bench.plant.wiring import advance_taps, thermistor_inputs
 
 Floats = NDArray[np.float64]
@@ -80,7 +77,9 @@ Bools = NDArray[np.bool_]
 COMPILED = (
     "layout",
     "exact",
+    "tables",
     "cells",
+    "groups",
     "switches",
     "triggers",
     "steps",
@@ -88,21 +87,8 @@ COMPILED = (
     "heat",
     "wiring",
     "kernel",
+    "simulate",
 )
-
-
-@njit  # type: ignore[untyped-decorator]
-def sum_stack(cell: Floats, cell_flag: Bools, state: Floats) -> None:
-    """EMF and resistance that the circuit sees; a replaced cell is a source that holds its voltage."""
-    emf = ohm = 0.0
-    for k in range(cell.shape[1]):
-        if cell_flag[CONNECTED, k]:
-            emf += cell[CELL_V, k]
-        else:
-            emf += cell[EMF, k] - cell[R0, k] * cell[SENSE_A, k]
-            ohm += cell[R0, k]
-    state[CELLS_EMF_V] = emf
-    state[CELLS_OHM] = ohm
 
 
 @njit  # type: ignore[untyped-decorator]
@@ -148,7 +134,7 @@ def publish(
     state[OUT_CAPTURE] = state[CAPTURE]
 
 
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """Digest of the sources that are compiled into the kernel."""
     digest = hashlib.sha256()
     for name in COMPILED:
@@ -169,10 +155,11 @@ def _compile(fingerprint: str) -> Callable[..., None]:
         start_s: float,
         constant: Floats,
         ocv: Floats,
-        r0_table: Floats,
-        rc_table: Floats,
+        ohm: Floats,
+        axis: Floats,
         cell: Floats,
-        cell_flag: Bools,
+        group: Floats,
+        group_flag: Bools,
         tap: Floats,
         sensor: Floats,
         sensor_connected: Bools,
@@ -187,7 +174,8 @@ def _compile(fingerprint: str) -> Callable[..., None]:
         state[TICK_C] = 0.0
         while left > NEVER_S:
             horizon = min(left, SLOW_STEP_S - state[SLOW_S])
-            sum_stack(cell, cell_flag, state)
+            join_groups(cell, group, state)
+            sum_stack(group, group_flag, state)
             taken, mean_a, square = advance_circuit(
                 state[CELLS_EMF_V],
                 state[CELLS_OHM],
@@ -200,23 +188,25 @@ def _compile(fingerprint: str) -> Callable[..., None]:
                 capture,
             )
             operate_switches(constant, switch, fault, state)
-            advance_cells(taken, mean_a, square, cell, cell_flag, ocv, constant, state)
-            terminal_voltages(stack_current(state), cell)
-            advance_taps(taken, cell, cell_flag, tap, constant, fault, state)
+            advance_cells(taken, mean_a, square, cell, group, group_flag, ocv, constant, state)
+            join_groups(cell, group, state)
+            terminal_voltages(stack_current(state), group)
+            advance_taps(taken, group, group_flag, tap, constant, fault, state)
             state[TICK_C] += mean_a * taken
             state[CHARGE_C] += mean_a * taken
             left -= taken
             state[SLOW_S] += taken
             if state[SLOW_S] > SLOW_STEP_S - 1e-9:
-                advance_heat(state[SLOW_S], cell, sensor, constant, fault, state)
-                refresh_resistances(cell, r0_table, rc_table, state)
+                advance_heat(state[SLOW_S], cell, group, sensor, constant, fault, state)
+                refresh_resistances(cell, ohm, axis, state)
                 state[SLOW_S] = 0.0
-        sum_stack(cell, cell_flag, state)
-        thermistor_inputs(sensor, sensor_connected, cell.shape[1] + 1, constant, fault)
+        join_groups(cell, group, state)
+        sum_stack(group, group_flag, state)
+        thermistor_inputs(sensor, sensor_connected, group.shape[1] + 1, constant, fault)
         publish(dt_s, stack_current(state), constant, switch, fault, state)
 
     compiled: Callable[..., None] = advance
     return compiled
 
 
-advance = _compile(_fingerprint())
+advance = _compile(fingerprint())

@@ -13,11 +13,14 @@ MAIN_MINUS, MAIN_PLUS, PRECHARGE, CHARGE, PYRO = range(5)
 COIL, FEEDBACK, CLOSED, ARMATURE, WELDED = range(5)
 SWITCH_ROWS = 5
 
-# Rows of `cell_flag`, bool (2, cells)
-BLEED, CONNECTED = range(2)
-CELL_FLAG_ROWS = 2
+# A *group* is what a BMS calls a cell: one place in the series string, with its taps. It holds one cell, or
+# several in parallel. Columns of `cell` go group by group: the cells of group g are g * n .. g * n + n - 1.
 
-# Rows of `cell`, float64 (rows, cells)
+# Rows of `group_flag`, bool (2, groups)
+BLEED, CONNECTED = range(2)
+GROUP_FLAG_ROWS = 2
+
+# Rows of `cell`, float64 (rows, cells of all groups)
 (
     CAPACITY_C,  # charge of one full cell [C]
     R_FACTOR,  # spread and ageing, multiplies every resistance
@@ -25,25 +28,43 @@ CELL_FLAG_ROWS = 2
     HYSTERESIS,  # -1 discharge branch .. +1 charge branch
     U1,  # voltage over each RC pair [V], positive after charging
     U2,
+    U3,
     TEMPERATURE,  # [°C]
     HEAT_J,  # heat since the last thermal step [J]
     R0,  # at the present SOC and temperature [ohm]
     R1,
     R2,
+    R3,
     TAU1,  # [s]
     TAU2,
+    TAU3,
     DECAY1,  # exp(-h / tau) of the step length in STEP_S
     DECAY2,
-    EMF,  # open-circuit voltage + u1 + u2 [V]
-    CELL_V,  # at the terminals [V]
+    DECAY3,
+    LINEAR_A,  # charge transfer: current at which the first pair leaves Ohm's law
+    V_PER_K,  # entropic coefficient at the present SOC
+    AT_KELVIN,  # where in the tables the cell was last found
+    AT_SOC,
+    EMF,  # open-circuit voltage + u1 + u2 + u3 [V]
+    BONDED,  # 1: joined to its group; 0: its bond or fuse is open
+    SHARE,  # of the group's current that flows through this cell ...
+    CIRCULATING_A,  # ... and what flows through it besides [A], positive when it charges
+) = range(27)
+CELL_ROWS = 27
+
+# Rows of `group`, float64 (rows, groups)
+(
+    GROUP_EMF,  # the group as one source behind one resistance [V], [ohm]
+    GROUP_OHM,
+    CELL_V,  # between the taps [V]
     AFE_V,  # at the inputs of the front end [V]
-    SENSE_A,  # what sensing and bleeding take out of the cell [A]
+    SENSE_A,  # what sensing and bleeding take out of the group [A]
     CHANNEL_SET_V,  # cell emulator: set voltage [V]
     CHANNEL_V,  # cell emulator: at its terminals [V]
     CHANNEL_A,  # cell emulator: out of the channel [A]
     BLEED_A,  # through the bleed resistor [A]
-) = range(23)
-CELL_ROWS = 23
+) = range(9)
+GROUP_ROWS = 9
 
 # Rows of `tap`, float64 (rows, cells + 1)
 TAP_P, TAP_X, TAP_G, TAP_C, TAP_D = range(
@@ -139,8 +160,9 @@ OUTPUTS = 18
     TICK_C,  # the same within this call
     CELLS_OHM,  # of the stack, now
     CELLS_EMF_V,
+    SPLIT,  # 1: currents inside the groups have to be worked out
     CONTACT_S,  # five: time that coil and armature have disagreed
-) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 39)
+) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 40)
 DAMAGED = CONTACT_S + 5  # five: openings above the break rating
 
 # Scratch of the circuit: how it is connected now, ...
@@ -212,12 +234,16 @@ STATE_SIZE = DAMAGED + 5 + 23
     K_OVER_V,
     K_UNDER_V,
     K_HYSTERESIS_RATE,
-) = range(38)
-CONSTANTS = 38
+    K_PAIRS,  # number of RC pairs
+    K_CHARGE_TRANSFER,  # 1: the first pair follows Butler and Volmer
+) = range(40)
+CONSTANTS = 40
 
-# Tables on uniform grids: R0 over (temperature, SOC); rows R1, R2, tau1, tau2 over temperature
-GRID_LOW_DEGC, GRID_STEP_K, GRID_TEMPERATURES = -40.0, 5.0, 29
-GRID_SOCS = 21
+# Rows of `axis`, float64 (rows, longest axis): what the cell file gives over one axis alone. The first five
+# over the temperatures of `ohm`, the logarithm where the Arrhenius law holds; the last two over its SOC.
+AXIS_PER_KELVIN, AXIS_LOG_TAU1, AXIS_LOG_TAU2, AXIS_LOG_TAU3, AXIS_LOG_LINEAR_A = range(5)
+AXIS_SOC, AXIS_V_PER_K = range(5, 7)
+AXIS_ROWS = 7
 
 # Slots of `fault`, bool: per tap, per tap, per sensor (three times), then the single ones
 (

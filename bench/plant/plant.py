@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.plant import layout as at
 from bench.plant.arrays import allocate
+from bench.plant.conditions import Conditions
 from bench.plant.faults import fault_slots
 from bench.plant.kernel import advance
 from bench.plant.port import Port
@@ -58,6 +59,8 @@ class Plant:
         What a BMS is wired to.
     truth
         What nobody on a rack can see; for tests and energy bookkeeping.
+    conditions
+        What can be set inside the cells, past any instrument.
     ambient_degc
         Temperature around the pack [°C]; a chamber sets it.
     """
@@ -71,19 +74,19 @@ class Plant:
         self._fault = np.zeros(at.SINGLE_FAULTS + 2 * (spec.cells + 1) + 3 * spec.sensors, dtype=np.bool_)
         self._exchange = memoryview(arrays.state.data).cast("B")
         self.port = Port(
-            cell_v=arrays.cell[at.AFE_V],
+            cell_v=arrays.group[at.AFE_V],
             ntc_v=arrays.sensor[at.SENSOR_V],
             feedback=arrays.switch[at.FEEDBACK],
             coil=arrays.switch[at.COIL],
-            bleed=arrays.cell_flag[at.BLEED],
+            bleed=arrays.group_flag[at.BLEED],
             insulation_ohm=np.array([spec.insulation_positive_ohm, spec.insulation_negative_ohm]),
         )
         self._charger, self._regen, self._load = SourceTerminal(), SourceTerminal(), LoadTerminal()
         self._cells = CellTerminals(
-            connected=arrays.cell_flag[at.CONNECTED],
-            voltage_v=arrays.cell[at.CHANNEL_SET_V],
-            actual_voltage_v=arrays.cell[at.CHANNEL_V],
-            actual_current_a=arrays.cell[at.CHANNEL_A],
+            connected=arrays.group_flag[at.CONNECTED],
+            voltage_v=arrays.group[at.CHANNEL_SET_V],
+            actual_voltage_v=arrays.group[at.CHANNEL_V],
+            actual_current_a=arrays.group[at.CHANNEL_A],
         )
         self._thermistors = NtcTerminals(
             connected=arrays.sensor_connected,
@@ -95,10 +98,12 @@ class Plant:
         )
         self._meter = MeterTerminal(switch_closed=arrays.switch[at.CLOSED], state=arrays.state)
         self.truth = Truth(arrays, spec)
+        self.conditions = Conditions(arrays, spec)
         self._call(0.0)
 
     def __repr__(self) -> str:
-        return f"Plant({self.spec.cells} x {self.spec.preset}, t={self.time_s:.3f} s, {self.port!r})"
+        size = f"{self.spec.cells}S{self.spec.parallel}P"
+        return f"Plant({size} {self.spec.cell}, t={self.time_s:.3f} s, {self.port!r})"
 
     @property
     def time_s(self) -> float:
@@ -183,10 +188,11 @@ class Plant:
             self._time_ns * 1e-9,
             arrays.constant,
             arrays.ocv,
-            arrays.r0_table,
-            arrays.rc_table,
+            arrays.ohm,
+            arrays.axis,
             arrays.cell,
-            arrays.cell_flag,
+            arrays.group,
+            arrays.group_flag,
             arrays.tap,
             arrays.sensor,
             arrays.sensor_connected,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.errors import InvalidInput
 
 MAX_CELLS = 240
+MAX_PARALLEL = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +20,21 @@ class PlantSpec:
 
     Parameters
     ----------
-    cells, preset, capacity_ah
-        `cells` of one preset in series, scaled to `capacity_ah` (None: as the preset). Resistance scales
-        with the inverse, heat capacity and conductances with the capacity.
+    cells, parallel, cell, capacity_ah
+        `cells` groups in series, each of `parallel` cells of the file `cell` (a name in `bench.cells` or a
+        path), each scaled to `capacity_ah` (None: as in the file). Resistance scales with the inverse, heat
+        capacity, conductances and charge-transfer current with the capacity.
     soc, soc_per_cell, hysteresis
-        State of charge of all, or of each cell; branch at the start, -1 discharge .. +1 charge.
+        State of charge of all, or of each cell (or group); branch at the start, -1 discharge .. +1 charge.
     temperature_degc, ambient_degc
         Of the cells at the start, of the surroundings [°C].
     capacity_spread, resistance_spread, soc_spread, temperature_spread_k, seed
         Standard deviation over the cells: relative, relative, absolute, kelvin; drawn from `seed`.
     capacity_fade, resistance_growth
-        Ageing, one number for all or one per cell: capacity times 1 - fade, resistance times 1 + growth.
+        Ageing, one number for all or one per cell (or group): capacity times 1 - fade, resistance times
+        1 + growth.
     sensor_cells
-        Cell that carries sensor j.
+        Group that carries sensor j, on its first cell.
     thermistor_r25_ohm, thermistor_beta_k, thermistor_pullup_ohm, thermistor_reference_v
         NTC and its divider: voltage = reference * R / (R + pullup).
     sensor_lag_s
@@ -55,7 +61,8 @@ class PlantSpec:
     """
 
     cells: int = 24
-    preset: str = "lfp_280ah"
+    parallel: int = 1
+    cell: str = "lfp_280ah"
     capacity_ah: float | None = None
     soc: float = 0.5
     soc_per_cell: tuple[float, ...] | None = None
@@ -105,12 +112,15 @@ class PlantSpec:
 
     def __post_init__(self) -> None:
         _expect("cells", f"1 to {MAX_CELLS}", self.cells, 1 <= self.cells <= MAX_CELLS)
+        _expect("parallel", f"1 to {MAX_PARALLEL}", self.parallel, 1 <= self.parallel <= MAX_PARALLEL)
         on_cells = all(0 <= cell < self.cells for cell in self.sensor_cells)
         _expect("sensor_cells", f"indices below {self.cells}", self.sensor_cells, on_cells)
         for name in ("soc_per_cell", "capacity_fade", "resistance_growth"):
             value = getattr(self, name)
             if isinstance(value, tuple):
-                _expect(name, f"{self.cells} values", f"{len(value)}", len(value) == self.cells)
+                counts = sorted({self.cells, self.cells * self.parallel})
+                expected = " or ".join(str(count) for count in counts)
+                _expect(name, f"{expected} values", f"{len(value)}", len(value) in counts)
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float):
@@ -125,6 +135,13 @@ class PlantSpec:
     def sensors(self) -> int:
         """Number of thermistors."""
         return len(self.sensor_cells)
+
+    def each_cell(self, value: float | tuple[float, ...]) -> NDArray[np.float64]:
+        """`value` for every cell, shape (cells * parallel,), of a number, one per group or one per cell."""
+        given = np.asarray(value, dtype=np.float64)
+        if given.ndim == 1 and len(given) == self.cells:
+            given = np.repeat(given, self.parallel)
+        return np.broadcast_to(given, (self.cells * self.parallel,))
 
     @property
     def bleed_ohm(self) -> float:

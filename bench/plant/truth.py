@@ -19,25 +19,34 @@ def _view(row: Floats) -> Floats:
 
 
 class Truth:
-    """Read-only views, valid after each step. Arrays have shape (cells,) unless said.
+    """Read-only views, valid after each step. `cell_a` and `energy_j` are worked out when asked for.
 
-    `soc`, `hysteresis`, `temperature_degc`, `cell_v` (terminals) and `emf_v` [V], `u1_v`, `u2_v`, `r0_ohm`,
-    `capacity_ah`, `bleed_a`; `sensor_degc` (sensors,).
+    Of every cell, shape (cells * parallel,), those of one group side by side: `soc`, `hysteresis`,
+    `temperature_degc`, `emf_v`, `u_v` (3, cells * parallel) over the RC pairs, `r0_ohm`, `capacity_ah`,
+    `cell_a`. Of every group, shape (cells,): `cell_v` between its taps, `bleed_a`. `sensor_degc` (sensors,).
     """
 
     def __init__(self, arrays: Arrays, spec: PlantSpec) -> None:
-        cell = arrays.cell
+        cell, group = arrays.cell, arrays.group
         self.soc = _view(cell[at.SOC])
         self.hysteresis = _view(cell[at.HYSTERESIS])
         self.temperature_degc = _view(cell[at.TEMPERATURE])
-        self.cell_v = _view(cell[at.CELL_V])
+        self.cell_v = _view(group[at.CELL_V])
         self.emf_v = _view(cell[at.EMF])
-        self.u1_v, self.u2_v = _view(cell[at.U1]), _view(cell[at.U2])
+        self.u_v = _view(cell[at.U1 : at.U3 + 1])
         self.r0_ohm = _view(cell[at.R0])
-        self.bleed_a = _view(cell[at.BLEED_A])
+        self.bleed_a = _view(group[at.BLEED_A])
         self.sensor_degc = _view(arrays.sensor[at.SENSOR_DEGC])
         self.capacity_ah = _view(cell[at.CAPACITY_C] / 3600.0)
         self._state, self._spec, self._arrays = arrays.state, spec, arrays
+
+    @property
+    def cell_a(self) -> Floats:
+        """Current through each cell now [A], positive when it charges, shape (cells * parallel,)."""
+        cell, group, parallel = self._arrays.cell, self._arrays.group, self._spec.parallel
+        stack_a = self._state[at.CHARGER_A] - self._state[at.MAIN_A]
+        group_a = np.where(self._arrays.group_flag[at.CONNECTED], 0.0, stack_a - group[at.SENSE_A])
+        return np.asarray(cell[at.SHARE] * np.repeat(group_a, parallel) + cell[at.CIRCULATING_A])
 
     @property
     def peak_a(self) -> float:
@@ -81,15 +90,15 @@ class Truth:
         """Energy since the start [J], by where it went; `stored` and `rc` are what is there now.
 
         charger + regen - load = chemical + cell_heat + bleed + circuit + arc + changes of stored and rc,
-        while no cell is replaced.
+        while no cell is replaced. `cell_heat` has the reversible heat, `chemical` is without it.
         """
         state, spec, cell = self._state, self._spec, self._arrays.cell
         stored = (
             spec.bus_capacitance_f * state[at.LINK_V] ** 2 + spec.bus_inductance_h * state[at.MAIN_A] ** 2
         )
-        pairs = (
-            cell[at.U1] ** 2 * cell[at.TAU1] / cell[at.R1] + cell[at.U2] ** 2 * cell[at.TAU2] / cell[at.R2]
-        )
+        count = int(self._arrays.constant[at.K_PAIRS])
+        u, ohm, tau_s = (cell[row : row + count] for row in (at.U1, at.R1, at.TAU1))
+        pairs = u**2 * tau_s / ohm
         return {
             "charger": float(state[at.CHARGER_J]),
             "regen": float(state[at.REGEN_J]),

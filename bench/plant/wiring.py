@@ -65,13 +65,13 @@ T25_K = 298.15
 
 
 @njit  # type: ignore[untyped-decorator]
-def at_rest(cell: Floats, cell_flag: Bools, fault: Bools, state: Floats) -> bool:
+def at_rest(group: Floats, group_flag: Bools, fault: Bools, state: Floats) -> bool:
     """Whether no input carries a current worth solving for."""
-    cells = cell.shape[1]
+    cells = group.shape[1]
     if state[IN_OPEN_WIRE] != 0.0:
         return False
     for k in range(cells):
-        if cell_flag[BLEED, k]:
+        if group_flag[BLEED, k]:
             return False
     return not fault[F_TAPS : F_TAPS + 2 * (cells + 1)].any()
 
@@ -79,41 +79,41 @@ def at_rest(cell: Floats, cell_flag: Bools, fault: Bools, state: Floats) -> bool
 @njit  # type: ignore[untyped-decorator]
 def advance_taps(
     h: float,
-    cell: Floats,
-    cell_flag: Bools,
+    group: Floats,
+    group_flag: Bools,
     tap: Floats,
     constant: Floats,
     fault: Bools,
     state: Floats,
 ) -> None:
     """Front-end voltages, bleed and sense currents after `h` [s]; implicit in the filter capacitors."""
-    cells = cell.shape[1]
+    cells = group.shape[1]
     for k in range(cells):
-        if cell_flag[CONNECTED, k]:
-            cell[CELL_V, k] = cell[CHANNEL_SET_V, k] - constant[K_CHANNEL_OHM] * cell[SENSE_A, k]
-    if at_rest(cell, cell_flag, fault, state):
+        if group_flag[CONNECTED, k]:
+            group[CELL_V, k] = group[CHANNEL_SET_V, k] - constant[K_CHANNEL_OHM] * group[SENSE_A, k]
+    if at_rest(group, group_flag, fault, state):
         for k in range(cells):
-            cell[AFE_V, k] = cell[CELL_V, k]
-            cell[SENSE_A, k] = cell[BLEED_A, k] = 0.0
+            group[AFE_V, k] = group[CELL_V, k]
+            group[SENSE_A, k] = group[BLEED_A, k] = 0.0
     else:
-        _place_sources(cell, tap, constant, fault)
-        _solve_with_diodes(h, cell, cell_flag, tap, constant, fault, state)
-        _share_currents(h, cell, cell_flag, tap, constant, state)
+        _place_sources(group, tap, constant, fault)
+        _solve_with_diodes(h, group, group_flag, tap, constant, fault, state)
+        _share_currents(h, group, group_flag, tap, constant, state)
     for k in range(cells):
-        connected = cell_flag[CONNECTED, k]
+        connected = group_flag[CONNECTED, k]
         # Its sense pair is at the tap, so with the channel off it reads the cell that is there.
-        cell[CHANNEL_V, k] = cell[CELL_V, k]
-        cell[CHANNEL_A, k] = cell[SENSE_A, k] if connected else 0.0
+        group[CHANNEL_V, k] = group[CELL_V, k]
+        group[CHANNEL_A, k] = group[SENSE_A, k] if connected else 0.0
 
 
 @njit  # type: ignore[untyped-decorator]
-def _place_sources(cell: Floats, tap: Floats, constant: Floats, fault: Bools) -> None:
-    taps = cell.shape[1] + 1
+def _place_sources(group: Floats, tap: Floats, constant: Floats, fault: Bools) -> None:
+    taps = group.shape[1] + 1
     potential = 0.0
     for k in range(taps):
         tap[TAP_P, k] = potential
         if k + 1 < taps:
-            potential += cell[CELL_V, k]
+            potential += group[CELL_V, k]
         ohm = constant[K_WIRE_OHM]
         if fault[F_TAPS + taps + k]:
             ohm += SERIES_FAULT_OHM
@@ -123,28 +123,28 @@ def _place_sources(cell: Floats, tap: Floats, constant: Floats, fault: Bools) ->
 @njit  # type: ignore[untyped-decorator]
 def _solve_with_diodes(
     h: float,
-    cell: Floats,
-    cell_flag: Bools,
+    group: Floats,
+    group_flag: Bools,
     tap: Floats,
     constant: Floats,
     fault: Bools,
     state: Floats,
 ) -> None:
     # BLEED_A holds each diode's conductance meanwhile; it is overwritten with the current afterwards.
-    cells = cell.shape[1]
+    cells = group.shape[1]
     taps = cells + 1
     for k in range(cells):
-        cell[BLEED_A, k] = 0.0
+        group[BLEED_A, k] = 0.0
     top = bottom = 0.0
-    _eliminate(h, cell, cell_flag, tap, constant, state, top, bottom)
+    _eliminate(h, group, group_flag, tap, constant, state, top, bottom)
     for _ in range(4):
         changed = False
         for k in range(cells):
             wires = fault[F_TAPS + k] or fault[F_TAPS + k + 1]
             wires = wires or fault[F_TAPS + taps + k] or fault[F_TAPS + taps + k + 1]
             across = tap[TAP_X, k + 1] - tap[TAP_X, k]
-            if wires and across < -1e-6 and cell[BLEED_A, k] == 0.0:
-                cell[BLEED_A, k] = DIODE_S
+            if wires and across < -1e-6 and group[BLEED_A, k] == 0.0:
+                group[BLEED_A, k] = DIODE_S
                 changed = True
         if top == 0.0 and fault[F_TAPS + cells] and tap[TAP_X, cells] > tap[TAP_P, cells] + 1e-6:
             top = DIODE_S
@@ -154,14 +154,14 @@ def _solve_with_diodes(
             changed = True
         if not changed:
             break
-        _eliminate(h, cell, cell_flag, tap, constant, state, top, bottom)
+        _eliminate(h, group, group_flag, tap, constant, state, top, bottom)
 
 
 @njit  # type: ignore[untyped-decorator]
-def _link(h: float, k: int, cell: Floats, cell_flag: Bools, constant: Floats) -> float:
+def _link(h: float, k: int, group: Floats, group_flag: Bools, constant: Floats) -> float:
     """Conductance between inputs k and k + 1 [S], the capacitor as its implicit equivalent."""
-    conductance: float = 1.0 / INPUT_OHM + FILTER_F / h + cell[BLEED_A, k]
-    if cell_flag[BLEED, k]:
+    conductance: float = 1.0 / INPUT_OHM + FILTER_F / h + group[BLEED_A, k]
+    if group_flag[BLEED, k]:
         conductance += 1.0 / constant[K_BLEED_OHM]
     return conductance
 
@@ -169,8 +169,8 @@ def _link(h: float, k: int, cell: Floats, cell_flag: Bools, constant: Floats) ->
 @njit  # type: ignore[untyped-decorator]
 def _eliminate(
     h: float,
-    cell: Floats,
-    cell_flag: Bools,
+    group: Floats,
+    group_flag: Bools,
     tap: Floats,
     constant: Floats,
     state: Floats,
@@ -182,7 +182,7 @@ def _eliminate(
     drive = state[IN_OPEN_WIRE] * TEST_A - BIAS_A
     below = 0.0
     for k in range(taps):
-        above = _link(h, k, cell, cell_flag, constant) if k + 1 < taps else 0.0
+        above = _link(h, k, group, group_flag, constant) if k + 1 < taps else 0.0
         diagonal = tap[TAP_G, k] + below + above
         right = tap[TAP_G, k] * tap[TAP_P, k] + drive
         if k == 0:
@@ -192,9 +192,9 @@ def _eliminate(
             diagonal += top_s
             right += top_s * tap[TAP_P, k]
         if k > 0:
-            right += FILTER_F / h * cell[AFE_V, k - 1]
+            right += FILTER_F / h * group[AFE_V, k - 1]
         if k + 1 < taps:
-            right -= FILTER_F / h * cell[AFE_V, k]
+            right -= FILTER_F / h * group[AFE_V, k]
         if k > 0:
             diagonal -= below * tap[TAP_C, k - 1]
             right += below * tap[TAP_D, k - 1]
@@ -208,16 +208,16 @@ def _eliminate(
 
 @njit  # type: ignore[untyped-decorator]
 def _share_currents(
-    h: float, cell: Floats, cell_flag: Bools, tap: Floats, constant: Floats, state: Floats
+    h: float, group: Floats, group_flag: Bools, tap: Floats, constant: Floats, state: Floats
 ) -> None:
     """A cell carries what leaves through all taps above it."""
     above_a = bleed_j = 0.0
-    for k in range(cell.shape[1] - 1, -1, -1):
+    for k in range(group.shape[1] - 1, -1, -1):
         above_a += tap[TAP_G, k + 1] * (tap[TAP_P, k + 1] - tap[TAP_X, k + 1])
-        cell[SENSE_A, k] = above_a
-        cell[AFE_V, k] = tap[TAP_X, k + 1] - tap[TAP_X, k]
-        cell[BLEED_A, k] = cell[AFE_V, k] / constant[K_BLEED_OHM] if cell_flag[BLEED, k] else 0.0
-        bleed_j += h * cell[CELL_V, k] * above_a
+        group[SENSE_A, k] = above_a
+        group[AFE_V, k] = tap[TAP_X, k + 1] - tap[TAP_X, k]
+        group[BLEED_A, k] = group[AFE_V, k] / constant[K_BLEED_OHM] if group_flag[BLEED, k] else 0.0
+        bleed_j += h * group[CELL_V, k] * above_a
     state[BLEED_J] += bleed_j
 
 

@@ -25,9 +25,7 @@ class Pack(Section):
 
     cells: Annotated[int, Field(ge=1, le=240)]
     chemistry: Literal["LFP", "NMC"]
-    cell_preset: str = Field(
-        description="plant preset of the emulated pack: a file name in bench/plant/presets"
-    )
+    cell: str = Field(description="cell file: a name in bench/cells, or the path of a TOML file")
     capacity_ah: Positive
     nominal_v: Positive
     upper_limit_charging_v: Positive = Field(

@@ -1,8 +1,8 @@
-"""Compute the cell presets of the plant from measured cell data.
+"""Compute the two cell files that ship from measured cell data.
 
-    python benchmarks/fit_presets.py <data folder> [<output folder>]
+    python benchmarks/fit_cells.py <data folder> [<output folder>]
 
-The data folder holds the tables named in each preset's `source`; it is not part of the repository, only the
+The data folder holds the tables that each cell file's `source` names; it is not in the repository, only the
 computed tables are. What is fitted, and how:
 
 lfp_280ah
@@ -152,29 +152,31 @@ def numbers(values: Floats, digits: int) -> str:
     return "[\n  " + ",\n  ".join(lines) + ",\n]"
 
 
-def preset_text(header: str, ocv: str, r0: tuple[Floats, Floats, Floats, str], rc: str, thermal: str) -> str:
-    """The file, section by section."""
+def file_text(header: str, ocv: str, r0: tuple[Floats, Floats, Floats, str], rc: str, thermal: str) -> str:
+    """The cell file, section by section."""
     soc, degc, table, source = r0
     rows = ",\n  ".join(numbers(row, 4) for row in table)
     return (
-        "# Computed by benchmarks/fit_presets.py; edit that, not this.\n"
-        f'schema = "bmsbench-cell-preset/1"\n{header}\n[ocv]\n{ocv}\n[r0]\n'
+        "# Computed by benchmarks/fit_cells.py; edit that, not this.\n"
+        f'schema = "bmsbench-cell/1"\n{header}\n[ocv]\n{ocv}\n'
+        f'[hysteresis]\nrate = 30.0\nsource = "project default"\n\n[r0]\n'
         f"soc = {numbers(soc, 4)}\ntemperature_degc = {numbers(degc, 4)}\n"
         f"# one row per temperature\nohm = [\n  {rows},\n]\n"
         f'source = "{source}"\n\n{rc}\n[thermal]\n{thermal}'
     )
 
 
-def rc_text(name: str, degc: Floats, ohm: Floats, tau_s: Floats, source: str) -> str:
-    """The table of one RC pair."""
+def rc_text(degc: Floats, ohm: Floats, tau_s: Floats, source: str) -> str:
+    """The table of one RC pair, alike at every SOC."""
+    rows = ", ".join(f"[{value:.4g}]" for value in ohm)
     return (
-        f"[{name}]\ntemperature_degc = {numbers(degc, 4)}\nohm = {numbers(ohm, 4)}\n"
+        f"[[rc]]\ntemperature_degc = {numbers(degc, 4)}\nsoc = [0.5]\nohm = [{rows}]\n"
         f'tau_s = {numbers(tau_s, 4)}\nsource = "{source}"\n'
     )
 
 
 def fit_lfp(folder: Path) -> str:
-    """Preset `lfp_280ah`."""
+    """Cell file `lfp_280ah`."""
     names, degc = ("N15", "P05", "P25", "P45"), np.array([-15.0, 5.0, 25.0, 45.0])
     found = np.array([a123_dynamic(folder, name) for name in names])
     (r0_25, r0_ea), (r1_25, r1_ea), (r2_25, r2_ea) = (arrhenius(degc, found[:, k]) for k in (0, 1, 3))
@@ -203,24 +205,25 @@ def fit_lfp(folder: Path) -> str:
     shape = np.interp(at, soc_percent / 100.0, shape / np.interp(50.0, soc_percent, shape))
     r0 = over_temperature(LFP_CLASS_R0_OHM, r0_ea, GRID_DEGC)[:, None] * shape[None, :]
 
-    pair = {}
-    for name, part_25, energy, column in (("rc1", r1_25, r1_ea, 2), ("rc2", r2_25, r2_ea, 4)):
+    pairs = []
+    for part_25, energy, column in ((r1_25, r1_ea, 2), (r2_25, r2_ea, 4)):
         ohm = over_temperature(LFP_CLASS_R0_OHM * part_25 / r0_25, energy, GRID_DEGC)
-        pair[name] = rc_text(
-            name,
-            GRID_DEGC,
-            ohm,
-            np.interp(GRID_DEGC, degc, found[:, column]),
+        source = (
             "A123 26650 dynamic tests at -15, 5, 25, 45 degC, 2 RC least squares, ratio to R0 kept; "
-            f"Arrhenius {energy / 1e3:.1f} kJ/mol",
+            f"Arrhenius {energy / 1e3:.1f} kJ/mol"
         )
-    header = 'name = "lfp_280ah"\nchemistry = "LFP"\ncapacity_ah = 280.0\nnominal_v = 3.2\n'
+        pairs.append(rc_text(GRID_DEGC, ohm, np.interp(GRID_DEGC, degc, found[:, column]), source))
+    header = (
+        'name = "lfp_280ah"\nchemistry = "LFP"\ncapacity_ah = 280.0\nnominal_v = 3.2\n'
+        'source = "computed from A123 26650 and PulseBat measurements, scaled to the 280 Ah class; '
+        'each table says how"\n'
+    )
     ocv = (
         f"soc = {numbers(GRID_SOC, 4)}\ndischarge_v = {numbers(down, 6)}\ncharge_v = {numbers(up, 6)}\n"
-        "overcharge_v_per_soc = 12.0\noverdischarge_v_per_soc = 30.0\nhysteresis_rate = 30.0\n"
+        "overcharge_v_per_soc = 12.0\noverdischarge_v_per_soc = 30.0\n"
         'source = "A123 26650 OCV tests at C/30 and 25 degC, ESC toolbox of G. Plett '
-        "(batterysim/esctoolbox-python, MIT), C/30 polarisation taken off; slopes outside 0..1 and "
-        'hysteresis_rate: project default"\n'
+        "(batterysim/esctoolbox-python, MIT), C/30 polarisation taken off; slopes outside 0..1: "
+        'project default"\n'
     )
     r0_source = (
         "shape over SOC: PulseBat retired 35 Ah LFP, 0.5C pulses (MIT), held beyond 5..50 %; over "
@@ -231,11 +234,11 @@ def fit_lfp(folder: Path) -> str:
         "heat_capacity_j_per_k = 5400.0\nneighbour_w_per_k = 3.0\nambient_w_per_k = 0.35\nfan_w_per_k = 1.4\n"
         'source = "project default: 5.4 kg prismatic cell at 1000 J/(kg K); still air; fan at full speed"\n'
     )
-    return preset_text(header, ocv, (at, GRID_DEGC, r0, r0_source), "\n".join(pair.values()), thermal)
+    return file_text(header, ocv, (at, GRID_DEGC, r0, r0_source), "\n".join(pairs), thermal)
 
 
 def fit_nmc(folder: Path) -> str:
-    """Preset `nmc_58ah`."""
+    """Cell file `nmc_58ah`."""
     table = read(folder / "cell_tables" / "nmc_58ah_calb_3rc.csv")
     degc = np.unique(table["temp_C"])
     at = np.linspace(0.0, 1.0, 11)
@@ -271,33 +274,35 @@ def fit_nmc(folder: Path) -> str:
     )
     rc = "\n".join(
         rc_text(
-            name,
             grid,
             ohms[:, k],
             np.interp(grid, degc, fitted[:, 2 * k + 1]),
             f"{origin}; 3 RC pairs reduced to 2 on a 600 s step, mean over SOC",
         )
-        for k, name in enumerate(("rc1", "rc2"))
+        for k in (0, 1)
     )
-    header = 'name = "nmc_58ah"\nchemistry = "NMC"\ncapacity_ah = 58.0\nnominal_v = 3.65\n'
+    header = (
+        'name = "nmc_58ah"\nchemistry = "NMC"\ncapacity_ah = 58.0\nnominal_v = 3.65\n'
+        'source = "CALB L148N58A 58 Ah NMC811; each table says how"\n'
+    )
     ocv = (
         f"soc = {numbers(GRID_SOC, 4)}\ndischarge_v = {numbers(down, 6)}\ncharge_v = {numbers(up, 6)}\n"
-        "overcharge_v_per_soc = 3.0\noverdischarge_v_per_soc = 40.0\nhysteresis_rate = 30.0\n"
+        "overcharge_v_per_soc = 3.0\noverdischarge_v_per_soc = 40.0\n"
         f'source = "{origin}: C/20 discharge at 25 degC, PCHIP; charge branch 8 mV above, slopes outside '
-        '0..1 and hysteresis_rate: project default"\n'
+        '0..1: project default"\n'
     )
     thermal = (
         "heat_capacity_j_per_k = 926.0\nneighbour_w_per_k = 1.0\nambient_w_per_k = 0.12\nfan_w_per_k = 0.5\n"
         'source = "0.926 kg (same table) at 1000 J/(kg K), project default; still air and fan too"\n'
     )
     r0_source = f"{origin}; outside 10..40 degC Arrhenius {energy / 1e3:.1f} kJ/mol"
-    return preset_text(header, ocv, (at, grid, r0, r0_source), rc, thermal)
+    return file_text(header, ocv, (at, grid, r0, r0_source), rc, thermal)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compute the cell presets from measured data.")
+    parser = argparse.ArgumentParser(description="Compute the cell files that ship.")
     parser.add_argument("data", type=Path)
-    parser.add_argument("output", type=Path, nargs="?", default=Path("bench/plant/presets"))
+    parser.add_argument("output", type=Path, nargs="?", default=Path("bench/cells"))
     given = parser.parse_args()
     for name, fit in (("lfp_280ah", fit_lfp), ("nmc_58ah", fit_nmc)):
         print(name)
