@@ -238,9 +238,11 @@ def test_cells_without_a_value_are_left_out_and_flagged(tmp_path: Path) -> None:
     log = log_of(tmp_path, HEADER + "0,1,3.7,25\n1,,3.7,NaN\n2,inf,-,25\n3,4,3.7,25\n")
 
     assert values(log) == {"i": [1.0, 4.0], "v": [3.7, 3.7, 3.7], "T": [25.0, 25.0, 25.0]}
-    assert [(f.kind, f.t_s, f.line) for f in log.flags] == [
-        ("missing", 1.0, 3), ("non-finite", 2.0, 4), ("missing", 2.0, 4), ("missing", 1.0, 3),
-    ]  # fmt: skip
+    assert [str(flag) for flag in log.flags] == [
+        "missing: line 3: i_A, temp_C: 1 of 4 rows without a value, left out",
+        "non-finite: line 4: i_A: 1 of 4 rows infinite, left out",
+        "missing: line 4: v_V: 1 of 4 rows without a value, left out",
+    ]
 
 
 def test_of_rows_with_one_stamp_the_last_counts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.errors import InvalidInput
 from bench.foreign_log.keys import key_of
-from bench.foreign_log.log import Column, ForeignLog, columns_named
+from bench.foreign_log.log import Column, ForeignLog, listed
 from bench.foreign_log.table import Flag
 from bench.foreign_log.units import UNITS, Quantity, unit_of
 from bench.record import Floats
@@ -154,7 +154,7 @@ def _check_standing(log: ForeignLog, flags: list[Flag]) -> None:
             columns = log.of(key, reported=reported)
             still = [c for c in columns if len(c.value) >= _FEW and float(np.ptp(c.value)) == 0.0]
             if still:
-                who = columns_named(still)
+                who = listed([column.name for column in still])
                 text = f"{key}: never changes in {len(still)} of {len(columns)} columns ({who}): stuck?"
                 flags.append(Flag("stuck", np.nan, 0, text))
 
@@ -162,25 +162,31 @@ def _check_standing(log: ForeignLog, flags: list[Flag]) -> None:
 def _check_frozen(log: ForeignLog, flags: list[Flag]) -> None:
     """A voltage that stops while the current goes on: an old value sent again and again."""
     currents = log.of("i")
-    if not currents:
+    if not currents or np.ptp(currents[0].value) == 0.0:
         return
-    large_a = float(np.ptp(currents[0].value))
-    for column in log.of("v"):
-        if large_a == 0.0 or np.ptp(column.value) == 0.0:
-            continue
-        current_a = currents[0].held(column.t_s)
-        edges = np.flatnonzero(np.diff(column.value) != 0.0) + 1
-        for first, last in zip(np.append(0, edges), np.append(edges, len(column.value)), strict=True):
-            run_a = current_a[first:last]
-            # By a step: while a charger holds the voltage the current dies away slowly.
-            if last - first < _FROZEN or not np.abs(np.diff(run_a)).max() > 0.2 * large_a:
-                continue
-            text = (
-                f"{column} ({column.name}): {column.value[first]:g} V for {last - first} samples while the "
-                f"current changes by {np.ptp(run_a):g} A: stuck?"
-            )
-            flags.append(Flag("stuck", float(column.t_s[first]), int(column.line[first]), text))
-            break
+    step_a = 0.2 * float(np.ptp(currents[0].value))
+    found = [(column, k) for column in log.of("v") if (k := _frozen_at(column, currents[0], step_a)) >= 0]
+    if not found:
+        return
+    column, k = min(found, key=lambda entry: float(entry[0].t_s[entry[1]]))
+    text = (
+        f"{listed([column.name for column, _ in found])}: stands still for {_FROZEN} samples or more while "
+        f"the current steps by {step_a:.3g} A and more, first {column.name} at {column.value[k]:g} V: stuck?"
+    )
+    flags.append(Flag("stuck", float(column.t_s[k]), int(column.line[k]), text))
+
+
+def _frozen_at(column: Column, current: Column, step_a: float) -> int:
+    """Index at which the voltage stops first; -1 if it does not."""
+    if np.ptp(column.value) == 0.0:
+        return -1
+    current_a = current.held(column.t_s)
+    edges = np.flatnonzero(np.diff(column.value) != 0.0) + 1
+    for first, last in zip(np.append(0, edges), np.append(edges, len(column.value)), strict=True):
+        # By a step: while a charger holds the voltage the current dies away slowly.
+        if last - first >= _FROZEN and np.abs(np.diff(current_a[first:last])).max() > step_a:
+            return int(first)
+    return -1
 
 
 def _check_sign(log: ForeignLog, flags: list[Flag]) -> None:
