@@ -1,0 +1,160 @@
+"""`bmsbench judge`: a log that some other bench or vehicle wrote, judged against a profile, offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from bench.cli.foreign import (
+    Columns,
+    CurrentOffset,
+    DischargePositive,
+    GapFactor,
+    LogFile,
+    Units,
+    flag_rows,
+    mapping_rows,
+    print_flags,
+    print_mapping,
+    quantities,
+)
+from bench.cli.program import DUT_HELP, STYLE, AsJson, app, console
+from bench.errors import Inconclusive
+
+if TYPE_CHECKING:
+    from bench.record import Record
+    from bench.reference import Finding
+    from dut_profiles.profile import Profile
+
+#: Keys whose measurement may have a stated uncertainty.
+_DOUBTED = ("v", "i", "T", "pack_v", "link_v", "charger_v", "cell_a", "insulation_ohm_per_v")
+EXIT = {"pass": 0, "fail": 1, "inconclusive": Inconclusive.exit_code}
+
+
+@app.command()
+def judge(
+    log_file: LogFile,
+    profile_name: Annotated[str, typer.Option("--profile", envvar="BENCH_DUT", help=DUT_HELP)],
+    columns: Columns,
+    reported: Annotated[
+        str,
+        typer.Option(
+            help="Columns that the DUT reported, as in --columns: v=bms_cell_*_mV,soc=bms_soc,alarm.*=flag_*."
+        ),
+    ] = "",
+    units: Units = "",
+    reported_units: Annotated[str, typer.Option(help="As --units, for the columns of --reported.")] = "",
+    discharge_positive: DischargePositive = False,
+    reported_discharge_positive: Annotated[
+        bool, typer.Option("--reported-discharge-positive", help="As --discharge-positive, for --reported.")
+    ] = False,
+    current_offset: CurrentOffset = 0.0,
+    uncertainty: Annotated[
+        str,
+        typer.Option(
+            help="Expanded uncertainty (k = 2) of the instruments in V, A, K: v=0.002,i=0.5,T=1. Default: 0."
+        ),
+    ] = "",
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            help="What was done to the DUT: one JSON object in each line, such as "
+            '{"t_s": 4.5, "kind": "mode", "mode": "charge"}.'
+        ),
+    ] = None,
+    gap_factor: GapFactor = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a foreign log against what the maker of the DUT declares.
+
+    --columns names what instruments measured, --reported what the DUT said. Only what was measured can oblige
+    the DUT to act. Ends with 0 if everything judged is explained, 1 with findings, 20 if nothing could be
+    judged, 4 if the log cannot be used.
+    """
+    from bench.foreign_log import checked, read_log, read_mapping
+    from bench.foreign_log.events import read_events
+    from bench.foreign_log.record import records_of, traces_of
+    from dut_profiles.profile import load_profile
+
+    profile = load_profile(profile_name)
+    doubt = quantities(uncertainty, "--uncertainty", _DOUBTED)
+    measured = read_mapping(
+        columns, units, discharge_positive=discharge_positive, current_offset_a=current_offset
+    )
+    said = read_mapping(
+        reported, reported_units, discharge_positive=reported_discharge_positive, option="--reported"
+    )
+    log = checked(read_log(log_file, measured, said, gap_factor=gap_factor))
+    pack = profile.pack
+    channels = {"v": pack.cells, "cell_a": pack.cells, "bleeds": pack.cells, "T": pack.sensors}
+    traces, flags = traces_of(log, channels=channels, uncertainty=doubt)
+    records = records_of(log, traces, read_events(events) if events else [])
+    verdict, found, judged, undecided = _explained(records, profile)
+    result: dict[str, Any] = {
+        "log": log.path,
+        "profile": profile.identity.model,
+        "verdict": verdict,
+        "findings": [asdict(finding) for finding in found],
+        "judged": judged,
+        "undecided": undecided,
+        "stretches": len(records),
+        "uncertainty": doubt,
+        "mapping": mapping_rows(log),
+        "flags": flag_rows([*log.flags, *flags]),
+    }
+    if as_json:
+        print(json.dumps(result, indent=1))
+    else:
+        print_mapping(log)
+        _print(result, found)
+        print_flags([*log.flags, *flags])
+    raise typer.Exit(EXIT[verdict])
+
+
+def _explained(
+    records: Sequence[Record], profile: Profile
+) -> tuple[str, list[Finding], list[str], list[str]]:
+    """Verdict, findings, what was judged in any stretch, and what in none, with the reason."""
+    from bench.reference import Reference
+
+    found: list[Finding] = []
+    judged: dict[str, None] = {}
+    undecided: dict[str, None] = {}
+    for record in records:
+        try:
+            explanation = Reference(profile).explains(record)
+        except Inconclusive as reason:
+            undecided[str(reason)] = None
+            continue
+        found += explanation.findings
+        judged |= dict.fromkeys(explanation.judged)
+        undecided |= dict.fromkeys(explanation.undecided)
+    open_rules = [reason for reason in undecided if reason.partition(":")[0] not in judged]
+    verdict = "fail" if found else "pass" if judged else "inconclusive"
+    return verdict, found, list(judged), open_rules
+
+
+def _print(result: dict[str, Any], found: Sequence[Finding]) -> None:
+    verdict = result["verdict"]
+    if found:
+        table = Table("t [s]", "kind", "protection", "expected", "seen", title="Findings")
+        for finding in found:
+            table.add_row(
+                f"{finding.t_s:.3f}", finding.kind, finding.protection, finding.expected, finding.seen
+            )
+        console().print(table)
+    typer.echo(f"Judged: {', '.join(result['judged']) or 'nothing'}")
+    for reason in result["undecided"]:
+        typer.echo(f"Not judged: {reason}")
+    if result["stretches"] != 1:
+        typer.echo(f"The log has gaps: {result['stretches']} stretches were judged one by one.")
+    if not result["uncertainty"]:
+        typer.echo("No --uncertainty was stated: the instruments count as exact.")
+    style = STYLE[verdict]
+    console().print(f"Verdict against {result['profile']}: [{style}]{verdict}[/], {len(found)} findings")
