@@ -88,3 +88,62 @@ def test_the_ambient_can_be_moved():
     plant.step(10 * CAPACITY_J_PER_K / AIR_W_PER_K)
 
     assert plant.truth.temperature_degc[0] == pytest.approx(-10.0, abs=0.01)
+
+
+PLATE_W_PER_K = 6.0
+
+
+def plate_cooled(**changed: float) -> Plant:
+    """Four cells that a stuck heater warms with 200 W in all, cooled by a plate at full flow."""
+    given = {"cells": 4, "heater_w": 200.0, "coolant_w_per_k": 300.0, "radiator_w_per_k": 80.0, **changed}
+    plant = Plant(PlantSpec(**given))
+    plant.terminal("faults").set("heater_stuck", True)
+    plant.port.fan = 1.0
+    return plant
+
+
+def test_all_heat_goes_through_the_radiator_in_the_end():
+    plant = plate_cooled()
+    plant.step(4 * 3600.0)
+
+    # 200 W, less the little that still air takes from four cells (0.35 W/K each)
+    to_air_w = sum(0.35 * (degc - 25.0) for degc in plant.truth.temperature_degc)
+    through_w = 80.0 * (plant.truth.coolant_degc - 25.0)
+    assert through_w + to_air_w == pytest.approx(200.0, rel=1e-3)
+
+
+def test_cells_down_the_flow_are_warmer():
+    plant = plate_cooled()
+    plant.step(4 * 3600.0)
+    degc = plant.truth.temperature_degc
+
+    assert (degc[1:] > degc[:-1]).all()
+    # Coolant takes some 45 W from each cell, 0.15 K; neighbours even out part of it
+    assert 0.1 < degc[3] - degc[0] < 0.45
+
+
+def test_without_flow_the_plate_takes_nothing():
+    still, dry = plate_cooled(), plate_cooled(coolant_w_per_k=0.0)
+    still.port.fan = dry.port.fan = 0.0
+    still.step(1800.0)
+    dry.step(1800.0)
+
+    assert still.truth.temperature_degc == pytest.approx(dry.truth.temperature_degc)
+    assert still.truth.coolant_degc == 25.0
+
+
+def test_one_cell_on_a_strong_flow_sees_its_plate_alone():
+    plant = plate_cooled(cells=1, heater_w=60.0, coolant_w_per_k=1e5, radiator_w_per_k=1e5)
+    plant.step(10 * CAPACITY_J_PER_K / PLATE_W_PER_K)
+
+    # 60 W through 6 W/K of plate and 0.35 W/K of air
+    assert plant.truth.temperature_degc[0] == pytest.approx(25.0 + 60.0 / 6.35, abs=0.02)
+
+
+def test_a_stopped_pump_is_a_stopped_fan():
+    plant = plate_cooled()
+    plant.terminal("faults").set("fan_stopped", True)
+    plant.step(600.0)
+
+    assert plant.port.fan_rpm == 0.0
+    assert plant.truth.coolant_degc == 25.0

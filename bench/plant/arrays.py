@@ -100,7 +100,8 @@ def allocate(spec: PlantSpec) -> Arrays:
     state = np.zeros(at.STATE_SIZE)
     state[at.PYRO_S] = -1.0
     state[at.TRIP_S] = np.nan
-    state[at.BOARD_DEGC] = state[at.PRECHARGE_DEGC] = spec.ambient_degc
+    for slot in (at.BOARD_DEGC, at.PRECHARGE_DEGC, at.COOLANT_DEGC):
+        state[slot] = spec.ambient_degc
     state[at.SPLIT] = 1.0 if spec.parallel > 1 else 0.0
     switch = np.zeros((at.SWITCH_ROWS, len(at.SWITCHES)), dtype=np.bool_)
     switch[at.ARMATURE, at.PYRO] = switch[at.CLOSED, at.PYRO] = True
@@ -200,5 +201,9 @@ def _constants(spec: PlantSpec, file: CellFile) -> Floats:
         at.K_NEIGHBOUR_W: thermal.neighbour_w_per_k * scale,
         at.K_AMBIENT_W: thermal.ambient_w_per_k * scale,
         at.K_FAN_W: thermal.fan_w_per_k * scale,
+        at.K_PLATE_W: thermal.plate_w_per_k * scale if spec.coolant_w_per_k > 0.0 else 0.0,
+        at.K_COOLANT_W: spec.coolant_w_per_k,
+        at.K_COOLANT_J: spec.coolant_j_per_k,
+        at.K_RADIATOR_W: spec.radiator_w_per_k,
     }
     return np.array([values[slot] for slot in range(at.CONSTANTS)])

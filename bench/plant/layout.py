@@ -134,6 +134,7 @@ OUTPUTS = 18
     STEP_S,  # step length that DECAY1 and DECAY2 belong to
     SLOW_S,  # time since the last thermal step
     FAN_RPM,
+    COOLANT_DEGC,  # at the inlet of the cold plate
     BOARD_DEGC,
     PYRO_S,  # time since the pyro switch was fired; -1: not fired
     ABOVE,  # comparator: 1 while above its threshold
@@ -162,7 +163,7 @@ OUTPUTS = 18
     CELLS_EMF_V,
     SPLIT,  # 1: currents inside the groups have to be worked out
     CONTACT_S,  # five: time that coil and armature have disagreed
-) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 40)
+) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 41)
 DAMAGED = CONTACT_S + 5  # five: openings above the break rating
 
 # Scratch of the circuit: how it is connected now, ...
@@ -231,13 +232,17 @@ STATE_SIZE = DAMAGED + 5 + 23
     K_NEIGHBOUR_W,
     K_AMBIENT_W,
     K_FAN_W,
+    K_PLATE_W,  # cell to cold plate; 0: no plate
+    K_COOLANT_W,  # heat that the coolant carries at full flow [W/K]
+    K_COOLANT_J,
+    K_RADIATOR_W,
     K_OVER_V,
     K_UNDER_V,
     K_HYSTERESIS_RATE,
     K_PAIRS,  # number of RC pairs
     K_CHARGE_TRANSFER,  # 1: the first pair follows Butler and Volmer
-) = range(40)
-CONSTANTS = 40
+) = range(44)
+CONSTANTS = 44
 
 # Rows of `axis`, float64 (rows, longest axis): what the cell file gives over one axis alone. The first five
 # over the temperatures of `ohm`, the logarithm where the Arrhenius law holds; the last two over its SOC.

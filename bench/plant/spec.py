@@ -58,6 +58,11 @@ class PlantSpec:
     supply_v, fan_rpm, fan_lag_s, heater_w, board_k_per_w, board_lag_s
         Auxiliary supply; fan at full speed; heater power into all cells; electronics board over the bleed
         power.
+    coolant_w_per_k, coolant_j_per_k, radiator_w_per_k
+        Liquid cooling, if the first is above 0: heat that the coolant carries at full flow (mass flow times
+        specific heat), heat capacity of the loop, radiator to the surroundings at full flow. The cells touch
+        the cold plate with the `plate_w_per_k` of their file, one after the other along the flow; the BMS
+        drives the pump as it would drive a fan.
     """
 
     cells: int = 24
@@ -109,6 +114,9 @@ class PlantSpec:
     heater_w: float = 400.0
     board_k_per_w: float = 3.0
     board_lag_s: float = 60.0
+    coolant_w_per_k: float = 0.0
+    coolant_j_per_k: float = 20e3
+    radiator_w_per_k: float = 80.0
 
     def __post_init__(self) -> None:
         _expect("cells", f"1 to {MAX_CELLS}", self.cells, 1 <= self.cells <= MAX_CELLS)
@@ -128,6 +136,9 @@ class PlantSpec:
                 if field.name.endswith(("_ohm", "_h", "_f", "_lag_s", "_closing_s", "_opening_s", "_beta_k")):
                     _expect(field.name, "a positive number", value, value > 0)
         for name in ("bleed_current_a", "nominal_cell_v", "load_knee_v", "thermistor_reference_v", "fan_rpm"):
+            _expect(name, "a positive number", getattr(self, name), getattr(self, name) > 0)
+        _expect("coolant_w_per_k", "0 or above", self.coolant_w_per_k, self.coolant_w_per_k >= 0)
+        for name in ("coolant_j_per_k", "radiator_w_per_k"):
             _expect(name, "a positive number", getattr(self, name), getattr(self, name) > 0)
         _expect("capacity_ah", "positive", self.capacity_ah, self.capacity_ah is None or self.capacity_ah > 0)
 

@@ -79,6 +79,11 @@ class Truth:
         return float(self._state[at.PRECHARGE_DEGC])
 
     @property
+    def coolant_degc(self) -> float:
+        """Temperature of the coolant where it enters the cold plate [°C]."""
+        return float(self._state[at.COOLANT_DEGC])
+
+    @property
     def loop_ohm(self) -> float:
         """Resistance of stack, bars and main contactors as a short across the bus sees it [ohm]."""
         constant = self._arrays.constant
