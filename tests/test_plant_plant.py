@@ -93,7 +93,7 @@ def test_every_compiled_module_counts_for_the_cache():
 
 
 def test_an_unknown_cell_names_those_that_exist():
-    with pytest.raises(InvalidInput, match="one of: .*lfp_280ah.*nmc_58ah"):
+    with pytest.raises(InvalidInput, match=r"one of: .*lfp_280ah.*nmc_58ah"):
         Plant(PlantSpec(cell="lead_acid"))
 
 

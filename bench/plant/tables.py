@@ -55,7 +55,9 @@ def cell_tables(file: CellFile, *, capacity_scale: float = 1.0) -> tuple[Floats,
         temperatures.append(transfer.temperature_degc)
     if entropy is not None:
         socs.append(entropy.soc)
-    degc = np.unique(np.clip(np.concatenate([*temperatures, [LOW_DEGC, HIGH_DEGC]]), LOW_DEGC, HIGH_DEGC))
+    degc = np.unique(np.concatenate(temperatures))
+    if len(degc) == 1:
+        degc = np.array([degc[0], degc[0] + 10.0])  # alike at every temperature
     soc = np.unique(np.concatenate([*socs, [0.0, 1.0]]))
 
     ohm = np.empty((len(tables), len(degc), len(soc)))
