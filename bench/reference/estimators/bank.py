@@ -1,0 +1,169 @@
+"""The starts of the bank: where SOC and offset of the current may be, and what else may be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.reference.estimators.cell import CellModel
+from bench.reference.estimators.filter import (
+    CAPACITY_ERROR,
+    CURVE_V,
+    HYSTERESIS,
+    KNOTS,
+    OFFSET_A,
+    PAIR,
+    PAIR_ERROR,
+    PASSING_V,
+    R0_ERROR,
+    SOC,
+    STATES,
+    Doubts,
+)
+
+Floats = NDArray[np.float64]
+
+#: Project defaults: SOC of the starts, their standard deviation, and that of a start that was given.
+STARTS, START_SD, GIVEN_SD = np.linspace(0.05, 0.95, 10), 0.05, 0.01
+#: Part of the weight that goes evenly to all starts, however far from the given one.
+ANYWHERE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDoubt:
+    """How wrong a cell file and a log may be, one standard deviation each. All project defaults.
+
+    Parameters
+    ----------
+    curve_v, curve_soc, curve_branches
+        Error of the open-circuit curve: in voltage [V], in SOC, and as a part of half the distance between
+        the branches (the hysteresis law is the weakest part of a cell file). Combined as squares.
+    curve_length
+        SOC over which that error is alike.
+    curve_walk_v
+        What the curve's error grows by in an hour [V], as the root of time.
+    hysteresis
+        How far the branch strays from its law, of 1 from mean to charge branch.
+    resistance, resistance_walk
+        Relative error of ohmic and of RC resistances, and its change over one full charge moved.
+    capacity
+        Relative error of the capacity.
+    passing_v, passing_fraction, passing_s
+        Voltage error that comes and goes: at least [V], as a part of the polarisation, and for how long [s].
+    loaded_v
+        What one second of voltage is worth under load [V]; longer steps are worth more, as the root.
+    given, no_offset
+        Weight of "the initial SOC that was given is right" and of "the current has no offset".
+    no_offset_per_h, offset_walk_per_h
+        Offset that still counts as none, and walk of the offset in an hour, in capacities per hour.
+    least_slope_v
+        Slope of the curve [V per unit of SOC] below which voltage corrects neither SOC nor offset.
+    """
+
+    curve_v: float = 0.008
+    curve_soc: float = 0.005
+    curve_branches: float = 0.5
+    curve_length: float = 0.12
+    curve_walk_v: float = 0.003
+    hysteresis: float = 0.3
+    resistance: float = 0.2
+    resistance_walk: float = 0.2
+    capacity: float = 0.025
+    passing_v: float = 0.003
+    passing_fraction: float = 0.1
+    passing_s: float = 200.0
+    loaded_v: float = 0.05
+    given: float = 0.5
+    no_offset: float = 0.5
+    no_offset_per_h: float = 1.0 / 5000.0
+    offset_walk_per_h: float = 1.0 / 4000.0
+    least_slope_v: float = 0.0
+
+    def curve_covariance(self, model: CellModel) -> Floats:
+        """Covariance of the curve's error at the knots [V²], shape (KNOTS, KNOTS)."""
+        knots = np.linspace(0.0, 1.0, KNOTS)
+        slope = np.abs(model.slope_v(np.clip(knots, 0.02, 0.98), width=0.04))
+        branches = self.curve_branches * model.hysteresis_half_v(knots)
+        sd = np.sqrt(self.curve_v**2 + (self.curve_soc * slope) ** 2 + branches**2)
+        return sd[:, None] * sd * self._alike() + 1e-10 * np.eye(KNOTS)
+
+    def for_filters(self, model: CellModel) -> Doubts:
+        """The part that the filters need while they run."""
+        return Doubts(
+            offset_walk_a=self.offset_walk_per_h * model.capacity_ah,
+            resistance_walk=self.resistance_walk,
+            hysteresis=self.hysteresis,
+            passing_v=self.passing_v,
+            passing_fraction=self.passing_fraction,
+            passing_s=self.passing_s,
+            curve_walk=self.curve_walk_v**2 / 3600.0 * self._alike(),
+        )
+
+    def _alike(self) -> Floats:
+        """Correlation of the curve's error between knots: near ones alike, and a tenth common to all."""
+        knots = np.linspace(0.0, 1.0, KNOTS)
+        near = np.exp(-0.5 * ((knots[:, None] - knots) / self.curve_length) ** 2)
+        found: Floats = 0.9 * near + 0.1
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """What is known of the current's offset [A] before the first sample: about `value_a`, or anything."""
+
+    value_a: float
+    sd_a: float
+    any_sd_a: float
+
+
+def seed(
+    model: CellModel,
+    doubt: ModelDoubt,
+    *,
+    initial_soc: float | None,
+    initial_sd: float,
+    offset: Offset,
+    temperature_degc: float,
+) -> tuple[Floats, Floats, Floats]:
+    """States, covariances and logarithms of the weights of a fresh bank.
+
+    Each SOC of `STARTS`, and the given one, comes twice: with the offset that is known, and with any.
+
+    Returns
+    -------
+    tuple
+        Shapes (filters, STATES), (filters, STATES, STATES), (filters,).
+    """
+    soc, sd, weight = _starts(initial_soc, initial_sd, doubt.given)
+    count = len(soc)
+    x, p = np.zeros((2 * count, STATES)), np.zeros((2 * count, STATES, STATES))
+    x[:, SOC] = np.tile(soc, 2)
+    p[:, SOC, SOC] = np.tile(sd, 2) ** 2
+    x[:count, OFFSET_A] = offset.value_a
+    p[:count, OFFSET_A, OFFSET_A] = offset.sd_a**2
+    p[count:, OFFSET_A, OFFSET_A] = offset.any_sd_a**2
+    for k in range(model.pairs):
+        ohm, _ = model.pair(k, np.clip(x[:, SOC], 0.0, 1.0), temperature_degc)
+        p[:, PAIR + k, PAIR + k] = (0.5 * model.capacity_ah * ohm) ** 2
+    p[:, HYSTERESIS, HYSTERESIS] = 0.7**2
+    p[:, R0_ERROR, R0_ERROR] = p[:, PAIR_ERROR, PAIR_ERROR] = doubt.resistance**2
+    p[:, R0_ERROR, PAIR_ERROR] = p[:, PAIR_ERROR, R0_ERROR] = 0.6 * doubt.resistance**2
+    p[:, CAPACITY_ERROR, CAPACITY_ERROR] = doubt.capacity**2
+    p[:, PASSING_V, PASSING_V] = doubt.passing_v**2
+    p[:, CURVE_V:, CURVE_V:] = doubt.curve_covariance(model)
+    both = np.concatenate((doubt.no_offset * weight, (1.0 - doubt.no_offset) * weight))
+    return x, p, np.log(both)
+
+
+def _starts(initial_soc: float | None, initial_sd: float, given: float) -> tuple[Floats, Floats, Floats]:
+    """SOC, standard deviation and weight of the starts, shape (starts,); the given one first."""
+    even = np.full(len(STARTS), 1.0 / len(STARTS))
+    if initial_soc is None:
+        return STARTS, np.full(len(STARTS), START_SD), even
+    near = np.exp(-0.5 * ((STARTS - initial_soc) / max(initial_sd, START_SD)) ** 2)
+    weight = (1.0 - ANYWHERE) * near / near.sum() + ANYWHERE * even
+    soc = np.concatenate(([initial_soc], STARTS))
+    sd = np.concatenate(([min(GIVEN_SD, initial_sd)], np.full(len(STARTS), START_SD)))
+    return soc, sd, np.concatenate(([given], (1.0 - given) * weight))
