@@ -232,7 +232,9 @@ def fit_lfp(folder: Path) -> str:
     )
     thermal = (
         "heat_capacity_j_per_k = 5400.0\nneighbour_w_per_k = 3.0\nambient_w_per_k = 0.35\nfan_w_per_k = 1.4\n"
-        'source = "project default: 5.4 kg prismatic cell at 1000 J/(kg K); still air; fan at full speed"\n'
+        "plate_w_per_k = 6.0\n"
+        'source = "project default: 5.4 kg prismatic cell at 1000 J/(kg K); still air; fan at full speed; '
+        'bottom plate of 0.0125 m2 at 500 W/(m2 K)"\n'
     )
     return file_text(header, ocv, (at, GRID_DEGC, r0, r0_source), "\n".join(pairs), thermal)
 
@@ -293,7 +295,9 @@ def fit_nmc(folder: Path) -> str:
     )
     thermal = (
         "heat_capacity_j_per_k = 926.0\nneighbour_w_per_k = 1.0\nambient_w_per_k = 0.12\nfan_w_per_k = 0.5\n"
-        'source = "0.926 kg (same table) at 1000 J/(kg K), project default; still air and fan too"\n'
+        "plate_w_per_k = 2.0\n"
+        'source = "0.926 kg (same table) at 1000 J/(kg K), project default; still air, fan and plate '
+        '(0.004 m2 at 500 W/(m2 K)) too"\n'
     )
     r0_source = f"{origin}; outside 10..40 degC Arrhenius {energy / 1e3:.1f} kJ/mol"
     return file_text(header, ocv, (at, grid, r0, r0_source), rc, thermal)
