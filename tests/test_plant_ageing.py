@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
-from bench.plant.ageing_cells import LAWS, law_for
-from bench.plant.ageing_usage import Usage
-from bench.plant.ageing_wear import Wear
+from bench.plant.ageing.cells import LAWS, law_for
+from bench.plant.ageing.usage import Usage
+from bench.plant.ageing.wear import Wear
 
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "cell_tables" / "blast_life.csv"
 BLAST_NAMES = {

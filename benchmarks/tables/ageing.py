@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.plant.ageing_cells import LAWS, NMC_RESISTANCE_PER_FADE
-from bench.plant.ageing_usage import Usage
-from bench.plant.ageing_wear import Wear
+from bench.plant.ageing.cells import LAWS, NMC_RESISTANCE_PER_FADE
+from bench.plant.ageing.usage import Usage
+from bench.plant.ageing.wear import Wear
 from tables.table import Row, Table
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The cells whose ageing is known: published constants, put into the form of `bench.plant.ageing_laws`.
+"""The cells whose ageing is known: published constants, put into the form of `bench.plant.ageing.laws`.
 
 Constants and equations: BLAST-Lite 1.1.1 (NREL, github.com/NREL/BLAST-Lite, BSD-3-Clause), in the file named
 at each law. BLAST walks the same trajectories in explicit Euler steps of a day; here they are exact.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.errors import InvalidInput
-from bench.plant.ageing_laws import GAS_CONSTANT_J_PER_MOL_K, ZERO_DEGC_K, Array, Law, Mode, Stress
+from bench.plant.ageing.laws import GAS_CONSTANT_J_PER_MOL_K, ZERO_DEGC_K, Array, Law, Mode, Stress
 
 SECONDS_PER_DAY = 86400.0
 #: The NMC laws are written in T over this, and in the anode potential over its value near half charge.

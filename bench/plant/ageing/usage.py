@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from bench.errors import InvalidInput
-from bench.plant.ageing_laws import ZERO_DEGC_K, Array, Law, Stress
+from bench.plant.ageing.laws import ZERO_DEGC_K, Array, Law, Stress
 
 SWEEP = (np.arange(48) + 0.5) / 48  # of the SOC window; fine enough for the steps of the anode potential
 

@@ -3,8 +3,8 @@
     old = aged(PlantSpec(cells=24), Usage(temperature_degc=30.0), years=5.0, seed=1)
 
 Left out, because no law was found that could be checked: growth of the self-discharge, swelling, gas, and a
-knee in LFP cells. `ageing_usage` says what a duty is, `ageing_laws` what a law is, `ageing_cells` has the
-published constants, and `ageing_wear` keeps count.
+knee in LFP cells. `usage` says what a duty is, `laws` what a law is, `cells` has the
+published constants, and `wear` keeps count.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from bench.cells import load_cell
 from bench.errors import InvalidInput
-from bench.plant.ageing_cells import LAWS, law_for
-from bench.plant.ageing_laws import Array, Law
-from bench.plant.ageing_usage import Usage
-from bench.plant.ageing_wear import SPEED_SPREAD, Wear
+from bench.plant.ageing.cells import LAWS, law_for
+from bench.plant.ageing.laws import Array, Law
+from bench.plant.ageing.usage import Usage
+from bench.plant.ageing.wear import SPEED_SPREAD, Wear
 from bench.plant.spec import PlantSpec
 
 __all__ = ["LAWS", "Law", "Usage", "Wear", "aged", "law_for", "warmer_inside", "worn"]

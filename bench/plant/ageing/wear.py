@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import InvalidInput
-from bench.plant.ageing_laws import Array, Law
-from bench.plant.ageing_usage import Usage
+from bench.plant.ageing.laws import Array, Law
+from bench.plant.ageing.usage import Usage
 
 DAYS_PER_YEAR = 365.0
 #: Longest time for which depth and throughput are held while the capacity falls (project default). One day
