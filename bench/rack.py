@@ -6,7 +6,7 @@ One clock job advances the plant and then lets the BMS run its task, every 10 ms
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.emulated_bms.daly_front import DalyFront
 from bench.emulated_bms.defects import Defect
 from bench.emulated_bms.memory import Memory
 from bench.errors import StationInvalid
+from bench.plant.ageing import Usage, aged, warmer_inside
 from bench.plant.plant import Plant, PlantSpec
 from bench.wires.can import CanHub, TwinBus
 from bench.wires.serial import open_serial
@@ -44,6 +45,9 @@ class PackState:
         Standard deviation between cells, relative (SOC: absolute).
     soc_of_cell
         Single cells that differ: index from 0 to SOC.
+    years, usage, warmer_inside_k
+        How long the pack has been in use, in which duty, and by how much the cells in the middle were warmer
+        than those at the ends [K]. See `bench.plant.ageing`.
     """
 
     soc: float = 0.5
@@ -53,6 +57,9 @@ class PackState:
     resistance_spread: float = 0.03
     soc_spread: float = 0.0
     soc_of_cell: tuple[tuple[int, float], ...] = ()
+    years: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+    warmer_inside_k: float = 0.0
 
 
 class Rack:
@@ -140,7 +147,7 @@ def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
     """The pack behind the emulated DUT: what the profile declares, and otherwise the plant's defaults."""
     thermistor, balancing = profile.thermistor, profile.balancing
     special = dict(pack.soc_of_cell)
-    return PlantSpec(
+    new = PlantSpec(
         cells=profile.pack.cells,
         cell=profile.pack.cell,
         capacity_ah=profile.pack.capacity_ah,
@@ -164,3 +171,7 @@ def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
         bleed_current_a=balancing.current_a,
         nominal_cell_v=balancing.nominal_cell_v,
     )
+    if pack.years == 0.0:
+        return new
+    warmer_k = warmer_inside(new.cells, by_k=pack.warmer_inside_k)
+    return aged(new, pack.usage, years=pack.years, seed=seed, warmer_k=warmer_k)

@@ -1,0 +1,34 @@
+"""The emulated rack makes the pack that a scenario asks for."""
+
+import numpy as np
+
+from bench.clock import Clock
+from bench.plant.ageing import Usage
+from bench.rack import PackState, Rack
+from dut_profiles.profile import load_profile
+
+
+def rack(**state: object) -> Rack:
+    return Rack(load_profile("hd_lfp_24s"), Clock(), seed=3, pack=PackState(**state))
+
+
+def test_a_pack_is_as_old_as_the_scenario_asks():
+    duty = Usage(temperature_degc=30.0, full_cycles_per_day=1.0)
+    new, old = rack(), rack(years=5.0, usage=duty)
+
+    left = old.plant.truth.capacity_ah / new.plant.truth.capacity_ah
+    grown = old.plant.truth.r0_ohm / new.plant.truth.r0_ohm
+
+    assert new.plant.truth.capacity_ah.mean() > 270.0, "280 Ah, spread by 0.7 %"
+    assert np.all(left < 0.97), "five years of a cycle a day leave their mark on every cell"
+    assert np.all(left > 0.70), "and are not the end of an LFP cell"
+    assert np.all(grown > 1.0)
+
+
+def test_cells_in_the_middle_that_are_warmer_grow_older():
+    even, map_ = rack(years=5.0), rack(years=5.0, warmer_inside_k=10.0)
+
+    older = even.plant.truth.capacity_ah - map_.plant.truth.capacity_ah
+
+    assert older[11] > 0.5, "10 K on the middle for five years cost ampere-hours"
+    assert abs(older[0]) < 1e-9, "and nothing at the ends"
