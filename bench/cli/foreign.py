@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.program import console
@@ -107,9 +108,11 @@ def print_mapping(log: ForeignLog) -> None:
     """Show what was read as what."""
     from bench.foreign_log.log import listed
 
-    table = Table("key", "columns", "unit", "unit by", "said by", "samples", title=f"{log.path} as read")
+    table = Table(
+        "key", "columns", "unit", "unit by", "said by", "samples", title=escape(f"{log.path} as read")
+    )
     for row in _families(mapping_rows(log)):
-        shown = listed(row["columns"])
+        shown = escape(listed(row["columns"]))
         table.add_row(row["key"], shown, row["unit"], row["unit_from"], row["by"], str(row["samples"]))
     console().print(table)
 

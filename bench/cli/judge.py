@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from bench.cli.foreign import (
@@ -28,9 +29,7 @@ from bench.cli.program import DUT_HELP, STYLE, AsJson, app, console
 from bench.errors import Inconclusive
 
 if TYPE_CHECKING:
-    from bench.record import Record
     from bench.reference import Finding
-    from dut_profiles.profile import Profile
 
 #: Keys whose measurement may have a stated uncertainty.
 _DOUBTED = ("v", "i", "T", "pack_v", "link_v", "charger_v", "cell_a", "insulation_ohm_per_v")
@@ -79,7 +78,7 @@ def judge(
     """
     from bench.foreign_log import checked, read_log, read_mapping
     from bench.foreign_log.events import read_events
-    from bench.foreign_log.record import records_of, traces_of
+    from bench.offline import judge_log
     from dut_profiles.profile import load_profile
 
     profile = load_profile(profile_name)
@@ -91,63 +90,36 @@ def judge(
         reported, reported_units, discharge_positive=reported_discharge_positive, option="--reported"
     )
     log = checked(read_log(log_file, measured, said, gap_factor=gap_factor))
-    pack = profile.pack
-    channels = {"v": pack.cells, "cell_a": pack.cells, "bleeds": pack.cells, "T": pack.sensors}
-    traces, flags = traces_of(log, channels=channels, uncertainty=doubt)
-    records = records_of(log, traces, read_events(events) if events else [])
-    verdict, found, judged, undecided = _explained(records, profile)
+    found = judge_log(log, profile, uncertainty=doubt, events=read_events(events) if events else [])
+    flags = [*log.flags, *found.flags]
     result: dict[str, Any] = {
         "log": log.path,
         "profile": profile.identity.model,
-        "verdict": verdict,
-        "findings": [asdict(finding) for finding in found],
-        "judged": judged,
-        "undecided": undecided,
-        "stretches": len(records),
+        "verdict": found.verdict,
+        "findings": [asdict(finding) for finding in found.findings],
+        "judged": list(found.judged),
+        "undecided": list(found.undecided),
+        "stretches": found.stretches,
         "uncertainty": doubt,
         "mapping": mapping_rows(log),
-        "flags": flag_rows([*log.flags, *flags]),
+        "flags": flag_rows(flags),
     }
     if as_json:
         print(json.dumps(result, indent=1))
     else:
         print_mapping(log)
-        _print(result, found)
-        print_flags([*log.flags, *flags])
-    raise typer.Exit(EXIT[verdict])
-
-
-def _explained(
-    records: Sequence[Record], profile: Profile
-) -> tuple[str, list[Finding], list[str], list[str]]:
-    """Verdict, findings, what was judged in any stretch, and what in none, with the reason."""
-    from bench.reference import Reference
-
-    found: list[Finding] = []
-    judged: dict[str, None] = {}
-    undecided: dict[str, None] = {}
-    for record in records:
-        try:
-            explanation = Reference(profile).explains(record)
-        except Inconclusive as reason:
-            undecided[str(reason)] = None
-            continue
-        found += explanation.findings
-        judged |= dict.fromkeys(explanation.judged)
-        undecided |= dict.fromkeys(explanation.undecided)
-    open_rules = [reason for reason in undecided if reason.partition(":")[0] not in judged]
-    verdict = "fail" if found else "pass" if judged else "inconclusive"
-    return verdict, found, list(judged), open_rules
+        _print(result, found.findings)
+        print_flags(flags)
+    raise typer.Exit(EXIT[found.verdict])
 
 
 def _print(result: dict[str, Any], found: Sequence[Finding]) -> None:
     verdict = result["verdict"]
     if found:
-        table = Table("t [s]", "kind", "protection", "expected", "seen", title="Findings")
+        table = Table("t in s", "kind", "protection", "expected", "seen", title="Findings")
         for finding in found:
-            table.add_row(
-                f"{finding.t_s:.3f}", finding.kind, finding.protection, finding.expected, finding.seen
-            )
+            words = (finding.kind, finding.protection, finding.expected, finding.seen)
+            table.add_row(f"{finding.t_s:.3f}", *map(escape, words))
         console().print(table)
     typer.echo(f"Judged: {', '.join(result['judged']) or 'nothing'}")
     for reason in result["undecided"]:

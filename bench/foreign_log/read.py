@@ -99,8 +99,8 @@ def _flag_pauses(columns: Sequence[Column], gap_factor: float, flags: list[Flag]
     for (count, line, longest_s, end), paused in together.items():
         text = (
             f"{listed([column.name for column in paused])}: {count} pause{'s' if count > 1 else ''} longer "
-            f"than {gap_factor:g} median periods; the longest, {longest_s:g} s, ends in line {end}. If the logger "
-            "thins out what does not change, state a larger --gap-factor"
+            f"than {gap_factor:g} median periods; the longest, {longest_s:g} s, ends in line {end}. If the "
+            "logger thins out what does not change, state a larger --gap-factor"
         )
         t_s = float(paused[0].t_s[np.searchsorted(paused[0].line, line)])
         flags.append(Flag("gap", t_s, line, text))
