@@ -211,6 +211,15 @@ def test_a_rest_voltage_off_the_table_is_refused(rest_v, table_v):
         soc_at_rest(rest_v, 0.01, np.array([0.0, 1.0]), np.array(table_v))
 
 
+def test_a_table_that_does_not_reach_full_is_not_read_at_its_end():
+    soc, volts = np.array([0.1, 0.5]), np.array([3.0, 3.4])
+
+    assert soc_at_rest(3.39, 0.01, soc, volts) == pytest.approx((0.49, 0.01))
+    for rest_v in (3.395, 3.005):
+        with pytest.raises(InvalidInput, match="where the table is known"):
+            soc_at_rest(rest_v, 0.01, soc, volts)
+
+
 def test_a_cold_capacity_is_brought_to_25_degc_with_the_doubt_of_the_relation():
     relation = TemperatureRelation(np.array([-10.0, 25.0]), np.array([0.8, 1.0]), 0.01)
 

@@ -294,7 +294,7 @@ def soc_at_rest(
     """SOC of a voltage at rest, and how wrong it may be, from an open-circuit table.
 
     Where the table is flat the bound grows by itself: it is the range of SOC whose voltage lies within
-    `rest_bound_v`.
+    `rest_bound_v`. Beyond an end of the table nothing is known, unless that end is empty (0) or full (1).
 
     Parameters
     ----------
@@ -311,14 +311,17 @@ def soc_at_rest(
     Raises
     ------
     InvalidInput
-        If the table does not increase, or the voltage is outside it by more than the bound.
+        If the table does not increase, the voltage is outside it by more than the bound, or the range reaches
+        past an end that is neither empty nor full.
     """
     if len(table_soc) < 2 or np.any(np.diff(table_soc) <= 0.0) or np.any(np.diff(table_v) < 0.0):
         raise InvalidInput("open-circuit table", expected="increasing SOC and voltage", found="others")
-    if not table_v[0] - rest_bound_v <= rest_v <= table_v[-1] + rest_bound_v:
-        found = f"{rest_v:g} V"
-        expected = f"{table_v[0]:g} to {table_v[-1]:g} V within {rest_bound_v:g} V"
-        raise InvalidInput("rest voltage", expected=expected, found=found)
+    # An end at empty or full ends the range as well; at another SOC the cell may be beyond it.
+    least_v = table_v[0] + (-rest_bound_v if table_soc[0] <= 0.0 else rest_bound_v)
+    most_v = table_v[-1] + (rest_bound_v if table_soc[-1] >= 1.0 else -rest_bound_v)
+    if not least_v <= rest_v <= most_v:
+        expected = f"{least_v:g} to {most_v:g} V, where the table is known"
+        raise InvalidInput("rest voltage", expected=expected, found=f"{rest_v:g} V")
     low = _soc(rest_v - rest_bound_v, table_soc, table_v, "left")
     high = _soc(rest_v + rest_bound_v, table_soc, table_v, "right")
     return (low + high) / 2.0, (high - low) / 2.0
