@@ -276,6 +276,19 @@ def test_a_window_that_was_not_run_through_has_no_charge(start_v, end_v):
     assert np.isnan(found.bound_ah)
 
 
+def test_a_drop_from_switching_on_does_not_begin_a_window():
+    t_s, current_a, volts = falling(3.7, 3.0)
+    t_s, current_a, volts = np.append(-36.0, t_s), np.append(0.0, current_a), np.append(4.1, volts)
+
+    found = window_charge(t_s, current_a, volts, from_v=3.8, to_v=3.4, max_gap_s=100.0)
+
+    assert np.isnan(found.charge_ah)
+    # Further down the same log, the window is run through under load.
+    assert window_charge(
+        t_s, current_a, volts, from_v=3.6, to_v=3.4, max_gap_s=100.0
+    ).charge_ah == pytest.approx(2.0 * 0.2 / 0.7)
+
+
 def test_a_window_with_a_gap_a_pause_or_a_missing_sample_is_refused():
     t_s, current_a, volts = falling()
     gap, pause, missing = np.delete(t_s, range(40, 50)), current_a.copy(), volts.copy()

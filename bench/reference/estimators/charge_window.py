@@ -93,7 +93,8 @@ def window_charge(
     """Charge moved while the voltage goes from `from_v` to `to_v`, downwards or upwards.
 
     The window begins with the last crossing of `from_v` before the first crossing of `to_v`; both ends are
-    interpolated between samples. A run that starts inside the window gives nan, not a smaller charge.
+    interpolated between samples. A run that starts inside the window gives nan, not a smaller charge; so does
+    one whose current, when switched on, takes the voltage there at once.
 
     Parameters
     ----------
@@ -130,6 +131,9 @@ def window_charge(
     if not len(starts):
         return WindowCharge(np.nan, np.nan, np.nan)
     first, last = int(starts[-1]), int(ends[0])
+    # Switching on takes the voltage through `from_v` at once: the discharge itself began inside.
+    if abs(table[1, first] - table[1, first + 1]) > STEADY_FRACTION * abs(table[1, first + 1]):
+        return WindowCharge(np.nan, np.nan, np.nan)
     begin_s = _crossing(table[0], level, first, lower)
     end_s = _crossing(table[0], level, last, upper)
     t_inside = np.concatenate(([begin_s], table[0, first + 1 : last + 1], [end_s]))
