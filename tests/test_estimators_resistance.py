@@ -247,8 +247,8 @@ def test_independent_capacities_are_weighed_unless_they_contradict():
         agreed([Capacity(100.0, 1.0, 2.0), Capacity(104.0, 0.5, 1.0)])
 
 
-def test_the_two_edges_of_a_measured_pulse_agree():
-    """Leaf cell, 25 degC: start and end of a 30 s discharge pulse and a charge pulse between 30 and 80 %."""
+def test_the_ends_of_measured_discharge_and_charge_pulses_agree():
+    """Leaf cell, 25 degC: a 30 A discharge pulse ends, a 22 A charge pulse turns into a 10 A discharge."""
     file = DATA / "hppc_25degC.csv"
     if not file.exists():
         pytest.skip("the measured pulses are not here")
@@ -259,9 +259,9 @@ def test_the_two_edges_of_a_measured_pulse_agree():
     )  # fmt: skip
 
     alike = np.array([(one.step_a, one.ohmic_ohm) for one in found if one.interval_s > 0.9])
-    on, off = alike[alike[:, 0] < 0.0, 1], alike[alike[:, 0] > 0.0, 1]
+    up, down = alike[alike[:, 0] > 0.0, 1], alike[alike[:, 0] < 0.0, 1]
 
-    assert len(on) >= 6
-    assert len(off) >= 6
+    assert len(up) >= 6
+    assert len(down) >= 6
     # Within the standard uncertainty of one step (0.04 mohm) of each other.
-    assert abs(on.mean() - off.mean()) < 0.04e-3
+    assert abs(up.mean() - down.mean()) < 0.04e-3
