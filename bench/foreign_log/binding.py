@@ -40,7 +40,7 @@ def unit_for(
             raise InvalidInput(
                 at,
                 expected=f"{unit.name}, as --units states for {wanted}",
-                found=f"{said[other]!r} by its {other}; --units {wanted}=={unit.name} (two =) insists",
+                found=f"{said[other]!r} by its {other}; --units {wanted}=={unit.name} insists",
             )
         return unit, "stated"
     return _agreed(wanted, quantity, said, at)
@@ -57,6 +57,6 @@ def _agreed(wanted: Wanted, quantity: Quantity, said: dict[str, str], at: str) -
         raise InvalidInput(
             at,
             expected=f"one unit of {quantity} for {wanted} ({unit_names(quantity)})",
-            found=f"{found}; --units {wanted}=={default.name} (two =) insists",
+            found=f"{found}; map another column, or insist with --units {wanted}=={default.name} (two =)",
         )
     return unit, next(iter(said))

@@ -81,6 +81,8 @@ class ForeignLog:
         Rows after a pause of more than `gap_factor` median periods of the fastest column, shape (rows,).
     columns
         Every mapped column but the time.
+    clock
+        Name and unit of the column of the time, and who says the unit; None if each channel has its own.
     """
 
     path: str
@@ -91,6 +93,7 @@ class ForeignLog:
     columns: tuple[Column, ...]
     mapping: Mapping
     flags: tuple[Flag, ...] = field(default=())
+    clock: tuple[str, str, str] | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(map(str, self.columns))
@@ -112,7 +115,7 @@ class ForeignLog:
         found = self.of(key)
         if len(found) == 1:
             return found[0]
-        what = f"{len(found)} of them" if found else "none"
+        what = f"{len(found)} of them; name one" if found else "none"
         raise InvalidInput(
             f"{self.path}, {self.mapping.option}", expected=f"one column for {key} ({key}=NAME)", found=what
         )

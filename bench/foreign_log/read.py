@@ -66,7 +66,7 @@ def read_log(
     found = dict(zip(names, raw, strict=True))
     flags = list(noticed)
     reader = _Reader(str(path), table.decimal_comma, mapping, flags)
-    rows = reader.times(found[clock.column], clock) if clock else None
+    rows, clock_as = reader.times(found[clock.column], clock) if clock else (None, None)
     columns = tuple(
         reader.column(found[wanted.column], wanted, rows, reported if said else None)
         for wanted, said in asked
@@ -83,7 +83,7 @@ def read_log(
         # A table of several rates has a row for each, so the distance of rows says nothing.
         period_s = min(column.period_s for column in columns)
     gap = np.append(False, np.diff(rows[0]) > gap_factor * period_s)
-    return ForeignLog(str(path), *rows, gap, gap_factor, columns, mapping, tuple(flags))
+    return ForeignLog(str(path), *rows, gap, gap_factor, columns, mapping, tuple(flags), clock_as)
 
 
 def _flag_pauses(columns: Sequence[Column], gap_factor: float, flags: list[Flag]) -> None:
@@ -139,22 +139,23 @@ class _Reader:
     flags: list[Flag]
     holes: dict[tuple[str, float, int, int, int], list[str]] = field(default_factory=dict)
 
-    def times(self, raw: RawColumn, wanted: Wanted) -> tuple[Floats, Ints]:
-        """Times [s] and lines of every row, in order."""
+    def times(self, raw: RawColumn, wanted: Wanted) -> tuple[tuple[Floats, Ints], tuple[str, str, str]]:
+        """Times [s] and lines of every row, in order; and name and unit of the column, and who says it."""
         if is_stamped(raw):
             if "t" in self.mapping.units:
                 raise InvalidInput(
                     "--units t", expected="nothing, as t holds dates or h:mm:ss", found="a unit"
                 )
-            t_s = stamps(raw, self.path)
+            t_s, written = stamps(raw, self.path), ("stamps", "file")
             self.flags.append(
                 Flag("stamps", 0.0, int(raw.line[0]), "times count from this row, which is 0 s")
             )
         else:
-            unit, _ = unit_for(wanted, "time", self.mapping, raw, self.path)
+            unit, who = unit_for(wanted, "time", self.mapping, raw, self.path)
+            written = unit.name, who
             t_s = numbers(raw, self.path, decimal_comma=self.decimal_comma) * unit.factor
         demand_order(t_s, raw, self.path, MOST_REPEATED, self.flags)
-        return t_s, raw.line
+        return (t_s, raw.line), (raw.name, *written)
 
     def column(
         self, raw: RawColumn, wanted: Wanted, rows: tuple[Floats, Ints] | None, reported: Mapping | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as AnyMapping
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -61,8 +62,6 @@ def traces_of(
                 t_s, value = _side_by_side(log, name, columns, channels.get(name, len(columns)), flags)
             else:
                 t_s, value = columns[0].t_s, columns[0].value
-            if not reported:
-                t_s, value = _with_silence(t_s, value, log.gap_factor)
             doubt = 0.0 if reported else uncertainty.get(name, 0.0)
             found[trace] = Trace(trace, _UNIT.get(key.quantity, "1"), t_s, value, origin, doubt)
     return found, flags
@@ -81,7 +80,7 @@ def records_of(log: ForeignLog, traces: AnyMapping[str, Trace], events: Sequence
     for k, start_s in enumerate(edges[:-1]):
         end_s = float(np.nextafter(edges[k + 1], -np.inf))
         parts = {name: trace.between(float(start_s), end_s) for name, trace in traces.items()}
-        parts = {name: part for name, part in parts.items() if len(part) > 1}
+        parts = {name: _with_silence(part, log.gap_factor) for name, part in parts.items() if len(part) > 1}
         if not parts:
             continue
         record = Record([LogTraces(parts)])
@@ -91,13 +90,17 @@ def records_of(log: ForeignLog, traces: AnyMapping[str, Trace], events: Sequence
     return records
 
 
-def _with_silence(t_s: Floats, value: Floats, gap_factor: float) -> tuple[Floats, Floats]:
-    """A sample of nan into each pause of one trace: nobody measured there, so nobody may conclude."""
-    late = np.flatnonzero(longer_than(t_s, gap_factor))
-    if not len(late):
-        return t_s, value
-    silent_s = t_s[late - 1] + float(np.median(np.diff(t_s)))
-    return np.insert(t_s, late, silent_s), np.insert(value, late, np.nan, axis=0)
+def _with_silence(trace: Trace, gap_factor: float) -> Trace:
+    """A sample of nan into each pause of a measured trace: nobody measured there, so nobody may conclude.
+
+    A report that stays away is the DUT's own affair, and is judged as such.
+    """
+    late = np.flatnonzero(longer_than(trace.t_s, gap_factor))
+    if not len(late) or trace.origin.kind != "measured":
+        return trace
+    silent_s = trace.t_s[late - 1] + trace.period_s
+    t_s, value = np.insert(trace.t_s, late, silent_s), np.insert(trace.value, late, np.nan, axis=0)
+    return replace(trace, t_s=t_s, value=value)
 
 
 def _side_by_side(
