@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from asammdf import MDF, Signal
 
 import bench.cli
 from bench.cells import load_cell
@@ -213,6 +214,52 @@ def test_other_units_and_sign_give_the_same_estimate(bmsbench, tmp_path: Path) -
     assert soc_rows(tmp_path / "other_soc.csv")[1] == pytest.approx(
         soc_rows(tmp_path / "plain_soc.csv")[1], abs=2e-6
     )
+
+
+def test_a_measurement_file_of_two_rates_is_estimated_at_each_sample_of_the_current(
+    bmsbench, tmp_path: Path
+) -> None:
+    t_s, current_a, soc = drive(20)
+    voltage_v = np.interp(soc, CELL.ocv.soc, CELL.ocv.mean_v) + R_OHM * current_a
+    file = MDF()
+    file.append([Signal(1000.0 * current_a, t_s, name="I", unit="mA")])
+    file.append([Signal(voltage_v[::2], t_s[::2] + 0.25, name="U", unit="V")])
+    file.save(tmp_path / "log.mf4")
+    file.close()
+    said = bmsbench(
+        "estimate", "log.mf4", "--cell", "nmc_58ah", "--columns", "i=I,v=U", "--out", "s.csv", "--json"
+    )
+
+    assert said.code == 0, said.err
+    _, found = soc_rows(tmp_path / "s.csv")
+    assert found[:, 0].tolist() == t_s.tolist()
+    assert found[-1, 2] <= soc[-1] <= found[-1, 3]
+    held = next(flag["text"] for flag in said.shown["flags"] if flag["kind"] == "held")
+    assert "U was sampled up to 0.75 s before I" in held
+
+
+def test_a_column_that_no_estimate_uses_is_flagged(bmsbench, tmp_path: Path) -> None:
+    t_s, current_a, soc = drive(20)
+    log = write_log(tmp_path / "log.csv", t_s, current_a, soc, bms_soc=soc)
+    columns = ("--columns", "t=t_s,i=i_A,v=v_V,soc=bms_soc", "--discharge-positive", "--temperature", "20")
+    said = bmsbench("estimate", log, "--cell", "nmc_58ah", *columns, "--json")
+
+    assert said.flags == {"unused"}
+
+
+@pytest.mark.parametrize(
+    ("out", "told"), [("no/where.csv", "a file in a folder that exists"), ("log.csv", "another file")]
+)
+def test_an_output_that_cannot_be_is_told_before_the_work(
+    bmsbench, tmp_path: Path, out: str, told: str
+) -> None:
+    log = write_log(tmp_path / "log.csv", *drive(2))
+    before = log.read_bytes()
+    said = bmsbench("estimate", log, *NMC, "--out", out)
+
+    assert said.code == 4
+    assert f"InvalidInput: --out: expected {told}" in said.err
+    assert log.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +19,7 @@ from bench.cli.foreign import (
     flag_rows,
     mapping_rows,
     print_flags,
+    print_json,
     print_mapping,
 )
 from bench.cli.program import AsJson, app, console
@@ -71,6 +71,7 @@ def estimate(
     from bench.offline import estimate_log
 
     file = load_cell(cell)
+    _demand_place(out, log_file)
     _demand("--initial-soc", initial_soc, 0.0, 1.0)
     _demand("--initial-soc-uncertainty", initial_soc_uncertainty, 1e-6, 1.0)
     _demand("--capacity-ah", capacity_ah, 1e-3, 1e5)
@@ -93,16 +94,26 @@ def estimate(
         _write(out, found)
     result = _result(log, file, found) | {"out": None if out is None else str(out)}
     if as_json:
-        print(json.dumps(result, indent=1))
+        print_json(result)
     else:
         print_mapping(log)
-        _print(result)
         print_flags(found.flags)
+        _print(result)
 
 
 def _demand(option: str, value: float | None, least: float, most: float) -> None:
     if value is not None and not least <= value <= most:  # nan is refused too
         raise InvalidInput(option, expected=f"{least:g} to {most:g}", found=f"{value:g}")
+
+
+def _demand_place(out: Path | None, log_file: Path) -> None:
+    """Refuse now what could only fail after minutes of work."""
+    if out is None:
+        return
+    if not out.parent.is_dir():
+        raise InvalidInput("--out", expected="a file in a folder that exists", found=str(out))
+    if out.exists() and log_file.exists() and out.samefile(log_file):
+        raise InvalidInput("--out", expected="another file than the log", found=str(out))
 
 
 def _write(path: Path, found: LogEstimate) -> None:

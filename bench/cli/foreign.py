@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -76,7 +78,12 @@ def quantities(text: str, option: str, keys: Iterable[str]) -> dict[str, float]:
 
 def mapping_rows(log: ForeignLog) -> list[dict[str, Any]]:
     """One row for each key: which columns, in which unit, and who says so."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    if log.clock is not None:
+        name, unit, who = log.clock
+        rows.append(
+            {"key": "t", "columns": [name], "unit": unit, "unit_from": who, "by": "", "samples": len(log.t_s)}
+        )
     for reported in (False, True):
         for key in dict.fromkeys(column.key for column in log.columns if column.reported == reported):
             columns = log.of(key, reported=reported)
@@ -117,12 +124,22 @@ def print_mapping(log: ForeignLog) -> None:
     console().print(table)
 
 
+def print_json(result: dict[str, Any]) -> None:
+    """Print a result; what is not finite is null, as JSON has no word for it."""
+    print(json.dumps(_finite(result), indent=1, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def flag_rows(flags: Sequence[Flag]) -> list[dict[str, Any]]:
     """Flags for machines; the time is null where a flag is about the whole log."""
-    return [
-        {"kind": f.kind, "t_s": None if f.t_s != f.t_s else f.t_s, "line": f.line or None, "text": f.text}
-        for f in flags
-    ]
+    return [{"kind": f.kind, "t_s": f.t_s, "line": f.line or None, "text": f.text} for f in flags]
 
 
 def print_flags(flags: Sequence[Flag]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from bench.cli.foreign import (
     flag_rows,
     mapping_rows,
     print_flags,
+    print_json,
     print_mapping,
     quantities,
 )
@@ -72,9 +72,10 @@ def judge(
 ) -> None:
     """Judge a foreign log against what the maker of the DUT declares.
 
-    --columns names what instruments measured, --reported what the DUT said. Only what was measured can oblige
-    the DUT to act. Ends with 0 if everything judged is explained, 1 with findings, 20 if nothing could be
-    judged, 4 if the log cannot be used.
+    --columns names what instruments measured, --reported what the DUT said.
+    Only what was measured can oblige the DUT to act.
+
+    Exit code: 0 explained, 1 findings, 20 nothing could be judged, 4 no usable log.
     """
     from bench.foreign_log import checked, read_log, read_mapping
     from bench.foreign_log.events import read_events
@@ -105,11 +106,11 @@ def judge(
         "flags": flag_rows(flags),
     }
     if as_json:
-        print(json.dumps(result, indent=1))
+        print_json(result)
     else:
         print_mapping(log)
-        _print(result, found.findings)
         print_flags(flags)
+        _print(result, found.findings)
     raise typer.Exit(EXIT[found.verdict])
 
 
@@ -129,4 +130,7 @@ def _print(result: dict[str, Any], found: Sequence[Finding]) -> None:
     if not result["uncertainty"]:
         typer.echo("No --uncertainty was stated: the instruments count as exact.")
     style = STYLE[verdict]
-    console().print(f"Verdict against {result['profile']}: [{style}]{verdict}[/], {len(found)} findings")
+    console().print(
+        f"Verdict against {result['profile']}: [{style}]{verdict}[/], {len(found)} findings, "
+        f"{len(result['judged'])} rules judged, {len(result['undecided'])} not, {len(result['flags'])} flags"
+    )

@@ -126,7 +126,7 @@ def estimate_log(
         ),
         cycles=soc_cycles(track.soc, least_depth=LEAST_DEPTH),
         untold=tuple(untold),
-        flags=(*log.flags, *samples.flags, *_flags(track)),
+        flags=(*log.flags, *_unused(log), *samples.flags, *_flags(track)),
     )
 
 
@@ -153,6 +153,11 @@ def _told(part: Callable[[], _Part], untold: list[str]) -> _Part | None:
     except InvalidInput as reason:
         untold.append(str(reason))
         return None
+
+
+def _unused(log: ForeignLog) -> list[Flag]:
+    keys = dict.fromkeys(column.key for column in log.columns if column.key not in ("i", "v", "T"))
+    return [Flag("unused", np.nan, 0, f"{key} is mapped, and no estimate uses it") for key in keys]
 
 
 def _flags(track: SocTrack) -> list[Flag]:
