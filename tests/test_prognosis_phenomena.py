@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import InvalidInput
+from bench.errors import Inconclusive, InvalidInput
 from bench.reference.prognosis import due_windows, imbalance_growth, judge, unstable_current, warnings_of
 from bench.reference.prognosis.imbalance_growth import slope, spread_evidence
 from bench.reference.prognosis.local_heating import RULE as HEATING
@@ -178,6 +178,14 @@ def test_unequal_charge_is_no_drift_where_the_slope_of_the_ocv_is_known():
     (due,) = found(leaking)
     assert (due.channel, due.unit) == (7, "1/h")
     assert due.magnitude == pytest.approx(-4e-3, rel=0.03)
+
+
+def test_a_cell_that_falls_far_does_not_drag_the_others_along():
+    for seed in range(4):
+        pack = voltages(seed=seed, sigma=5e-3, rate_v_per_h=10e-3)
+        warnings = warnings_of(drift_evidence(**pack), sigma=5e-3, rule=DRIFT)
+
+        assert [warning.channel for warning in warnings] == [7]
 
 
 def test_a_leak_is_the_drift_over_the_slope_times_the_capacity():
@@ -399,6 +407,18 @@ def test_a_dut_that_warns_of_chatter_hits():
 
 
 # ---------------------------------------------------------------- bad input
+
+
+def test_a_record_in_which_nothing_can_be_judged_decides_nothing():
+    # The load never settles; the current was never measured.
+    restless, blind = voltages(hours=4), currents()
+    restless["current_a"] = np.where(np.arange(len(restless["t_s"])) % 2, 20.0, 0.0)
+    blind["current_a"][:] = np.nan
+
+    with pytest.raises(Inconclusive, match="nothing in them to judge"):
+        drift_due(restless)
+    with pytest.raises(Inconclusive, match="nothing in them to judge"):
+        current_due(blind)
 
 
 @pytest.mark.parametrize(

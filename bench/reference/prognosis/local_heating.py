@@ -75,6 +75,8 @@ def heating_evidence(
     else:
         excess = apart_from_median(degc)
     blocks = block_means(t_s=times, value=excess, block_s=block_s)
+    # Once more: a sensor that has left the others moves the median of noisy samples for all of them.
+    value = blocks.value if model_degc is not None else apart_from_median(blocks.value)
     heat = block_means(t_s=times, value=current**2, block_s=block_s).value[:, 0]
     known = np.asarray(np.isfinite(degc).any(axis=1))
     common = np.where(known, np.nanmedian(np.where(known[:, None], degc, 0.0), axis=1), np.nan)
@@ -88,7 +90,7 @@ def heating_evidence(
         unit="K/min",
         t_s=blocks.t_s,
         block_s=block_s,
-        value=blocks.value,
+        value=value,
         weight=blocks.weight(correlation_s=correlation_s, period_s=float(np.median(np.diff(times)))),
         regressors=np.column_stack(columns),
         growth=Growth("ramp", unit_s=60.0, tau_s=excess_s),

@@ -3,10 +3,12 @@
 From resistance estimates at irregular times with their uncertainties. The logarithm makes growth a straight
 line, and the temperature a term: it is corrected by the Arrhenius law, and what the declared activation
 temperature gets wrong is learned. A cell is held against the median of all, so that what all share (ageing,
-cold) is no evidence; the pack is held against itself.
+cold) is no evidence; the pack is held against how it has aged so far.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,7 +71,12 @@ def pack_evidence(
     activation_k: float = ACTIVATION_K,
     block_s: float = DAY_S,
 ) -> Evidence:
-    """Return the growth of the pack's resistance: the mean of the cells' logarithms; as `cell_evidence`."""
+    """Return the growth of the pack's resistance: the mean of the cells' logarithms.
+
+    Parameters are those of `cell_evidence`. How fast the pack has aged so far is learned, so the evidence and
+    its magnitude are about what comes on top of that; a pack that has aged too fast from its first day on is
+    none.
+    """
     times, logs, weight, inverse = _prepared(
         t_s, resistance_ohm, temperature_degc, relative_uncertainty, activation_k
     )
@@ -77,7 +84,9 @@ def pack_evidence(
     total = square.sum(axis=1, keepdims=True)
     weighted = np.nansum(logs * square, axis=1, keepdims=True)
     mean = np.where(total > 0.0, weighted / np.maximum(total, 1e-300), np.nan)
-    return _evidence("pack", times, mean, np.sqrt(total), inverse, block_s)
+    evidence = _evidence("pack", times, mean, np.sqrt(total), inverse, block_s)
+    age = (evidence.t_s - evidence.t_s[0]) / DAY_S
+    return replace(evidence, regressors=np.column_stack((evidence.regressors, age)))
 
 
 def _prepared(

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtr
 
-from bench.errors import InvalidInput
+from bench.errors import Inconclusive, InvalidInput
 from bench.record import Floats
 from bench.reference.prognosis.detection import FALSE_ALARM_S, Cusum, design_cusum
 from bench.reference.prognosis.run_length import alarm_probability
@@ -179,6 +179,8 @@ def _after_step(times: Floats, asked: Floats, step_a: float, settle_s: float) ->
 
 def chart_for(ripple: Ripple, *, sigma_a: float, rule: Rule, scale: float = 1.0) -> Cusum:
     """Return the chart made for `scale` times the abnormal ripple with a sensor of `sigma_a` [A]."""
+    if not np.isfinite(ripple.square_a2).any():
+        raise Inconclusive(f"unstable current: {len(ripple.t_s)} windows, and nothing in them to judge")
     freedom = float(np.nanmedian(ripple.freedom))
     part = 2.0 / (9.0 * freedom)
     ratio = 1.0 + (scale * rule.abnormal) ** 2 / (ripple.nominal_a**2 + sigma_a**2)

@@ -82,7 +82,8 @@ def drift_evidence(
         unit="V/h" if gain is None else "1/h",
         t_s=apart.t_s,
         block_s=block_s,
-        value=apart.value,
+        # Once more: a cell that has left the others moves the median of noisy samples for all of them.
+        value=apart_from_median(apart.value),
         weight=apart.weight(correlation_s=correlation_s, period_s=float(np.median(np.diff(times)))),
         regressors=np.column_stack(columns),
         growth=Growth("ramp", unit_s=3600.0, gain=gain),
