@@ -19,8 +19,7 @@ SHORTEST = 20
 class Log:
     """Current, voltage and temperature of one cell over time, and the state that it began in.
 
-    The current of a sample holds from the sample before it until this one, and the voltage is that at its
-    end: a cycler's block means, stamped at the end of the block, come close enough.
+    Samples are means over the time since the sample before them, as a cycler's block means are.
 
     Parameters
     ----------
@@ -99,6 +98,10 @@ class Log:
         step_s = np.where(self.step_s > 0, self.step_s, np.inf)
         added_a = 3600.0 * np.diff(smooth_ah, prepend=smooth_ah[0]) / step_s
         return replace(self, current_a=self.current_a + added_a)
+
+    def offset(self, current_a: float) -> Self:
+        """The log with this much added to its current: what a sensor shows too little."""
+        return replace(self, current_a=self.current_a + current_a)
 
 
 def checked(log: Log) -> Log:

@@ -21,7 +21,10 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A log with what does not depend on the unknowns worked out, and which of its samples are compared."""
+    """A log with what does not depend on the unknowns worked out, and which of its samples are compared.
+
+    `soc` is the mean over each step.
+    """
 
     log: Log
     soc: Floats
@@ -31,7 +34,7 @@ class Prepared:
 
 def prepare(log: Log, base_v: Floats, every: int = 1) -> Prepared:
     """Work out what is the same for all unknowns; `base_v` is a first OCV on `GRID_SOC`."""
-    soc = log.soc_trace
+    soc = log.soc_trace - 0.5 * log.moved_ah / log.capacity_ah
     return Prepared(log, soc, _extended(soc, base_v), np.arange(every - 1, len(soc), every))
 
 
@@ -122,57 +125,75 @@ def _over_temperature(unknowns: Floats, axes: Axes, name: str, log: Log) -> tupl
     return value, start + np.stack([colder, warmer], 1), np.stack([1 - warm, warm], 1)
 
 
-def _pair(unknowns: Floats, axes: Axes, k: int, prepared: Prepared, jacobian: Floats) -> Floats:
-    log, keep = prepared.log, prepared.keep
+def _goal(
+    unknowns: Floats, axes: Axes, k: int, prepared: Prepared
+) -> tuple[Floats, list[tuple[Integers, Floats]]]:
+    """Voltage that pair `k` tends to, shape (time,), and by which unknowns it changes how much."""
+    log = prepared.log
     ohm, cells, by_ohm = _table(unknowns, axes, f"r{k}", axes.rc_soc[k - 1], log, prepared.soc)
-    tau, tau_cells, by_tau = _over_temperature(unknowns, axes, f"tau{k}", log)
-    steps = log.step_s / tau
+    if k > 1 or not axes.charge_transfer:
+        return ohm * log.current_a, [(cells, by_ohm * log.current_a[:, None])]
+    i0, i0_cells, by_i0 = _over_temperature(unknowns, axes, "i0", log)
+    ratio = log.current_a / i0
+    through = i0 * np.arcsinh(ratio)
+    bent_v = ohm * (through - log.current_a / np.sqrt(1 + ratio**2))
+    return ohm * through, [(cells, by_ohm * through[:, None]), (i0_cells, by_i0 * bent_v[:, None])]
+
+
+def _pair(unknowns: Floats, axes: Axes, k: int, prepared: Prepared, jacobian: Floats) -> Floats:
+    keep = prepared.keep
+    goal_v, slopes = _goal(unknowns, axes, k, prepared)
+    tau, tau_cells, by_tau = _over_temperature(unknowns, axes, f"tau{k}", prepared.log)
+    steps = prepared.log.step_s / tau
     stay = np.exp(-steps)
-    through = log.current_a
-    if k == 1 and axes.charge_transfer:
-        i0, i0_cells, by_i0 = _over_temperature(unknowns, axes, "i0", log)
-        ratio = log.current_a / i0
-        through = i0 * np.arcsinh(ratio)
-        bent = ohm * (through - log.current_a / np.sqrt(1 + ratio**2))
-        jacobian += _lowpass(stay, by_i0 * bent[:, None], i0_cells, keep, len(unknowns))
-    goal_v = ohm * through
-    lagging_v: Floats = _followed(stay, goal_v)
-    jacobian += _lowpass(stay, by_ohm * through[:, None], cells, keep, len(unknowns))
-    before_v = np.concatenate([[0.0], lagging_v[:-1]])
-    slower = (before_v - goal_v) * stay * steps / np.where(stay < 1, 1 - stay, 1.0)
-    jacobian += _lowpass(stay, by_tau * slower[:, None], tau_cells, keep, len(unknowns))
-    return lagging_v
+    # The mean of exp(-t/tau) over a step: what a block mean sees of the state before it.
+    left = np.where(steps > 0, (1 - stay) / np.where(steps > 0, steps, 1.0), 1.0)
+    for cells, slope in slopes:
+        inflow, seen = (1 - stay)[:, None] * slope, (1 - left)[:, None] * slope
+        _lag_into(jacobian, stay, left, inflow, seen, cells, keep)
+    behind_v = _before(stay, goal_v) - goal_v
+    inflow, seen = by_tau * (stay * steps * behind_v)[:, None], by_tau * ((left - stay) * behind_v)[:, None]
+    _lag_into(jacobian, stay, left, inflow, seen, tau_cells, keep)
+    volts: Floats = goal_v + left * behind_v
+    return volts
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _followed(stay: Floats, goal: Floats) -> Floats:
-    """First-order lag of `goal`, from 0."""
+def _before(stay: Floats, goal: Floats) -> Floats:
+    """First-order lag of `goal`, from 0, as it is before each sample."""
     out = np.empty(len(goal))
     now = 0.0
     for n in range(len(goal)):
-        now = stay[n] * now + (1.0 - stay[n]) * goal[n]
         out[n] = now
+        now = stay[n] * now + (1.0 - stay[n]) * goal[n]
     return out
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
-def _lowpass(stay: Floats, values: Floats, columns: Integers, keep: Integers, width: int) -> Floats:
-    """First-order lag of the matrix whose row n has `values[n]` in `columns[n]`; its rows `keep`."""
+def _lag_into(
+    jacobian: Floats,
+    stay: Floats,
+    left: Floats,
+    inflow: Floats,
+    seen: Floats,
+    columns: Integers,
+    keep: Integers,
+) -> None:
+    """Add the lag of derivatives: `inflow[n]` joins the state of `columns[n]`, `seen[n]` the block mean."""
     first, last = columns.min(), columns.max() + 1
-    now = np.zeros(width)
-    out = np.zeros((len(keep), width))
+    state = np.zeros(last - first)
     row = 0
     for n in range(len(stay)):
-        if stay[n] < 1.0:
-            for c in range(first, last):
-                now[c] *= stay[n]
-            for j in range(values.shape[1]):
-                now[columns[n, j]] += (1.0 - stay[n]) * values[n, j]
         if row < len(keep) and keep[row] == n:
-            for c in range(first, last):
-                out[row, c] = now[c]
+            for c in range(last - first):
+                jacobian[row, first + c] += left[n] * state[c]
+            for j in range(columns.shape[1]):
+                jacobian[row, columns[n, j]] += seen[n, j]
             row += 1
-    return out
+        for c in range(last - first):
+            state[c] *= stay[n]
+        for j in range(columns.shape[1]):
+            state[columns[n, j] - first] += inflow[n, j]
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -37,10 +37,13 @@ class Weights:
     empty_factor: float = 3.0
     smooth_soc: float = 0.3
     smooth_temperature: float = 0.5
-    ocv_v: float = 0.02
-    entropy_v_per_k: float = 4e-4
-    first_guess: float = 1.0
+    ocv_v: float = 0.1
+    entropy_v_per_k: float = 1e-3
+    first_guess: float = 3.0
     noise_v: float = 0.1
+
+
+DEFAULT = Weights()
 
 
 def solve(
@@ -49,7 +52,7 @@ def solve(
     base_v: Floats,
     guess: Floats,
     *,
-    weights: Weights = Weights(),
+    weights: Weights = DEFAULT,
     every: int = 4,
     rounds: int = 30,
 ) -> Floats:

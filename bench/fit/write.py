@@ -10,6 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from bench.cells.cell_file import FitError, Thermal
 from bench.fit.axes import GRID_SOC, Axes, Floats, hat
+from bench.fit.cell_fit import Fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ SMALL_CELL = Thermal(
 )
 
 
-def branches(unknowns: Floats, axes: Axes, base_v: Floats) -> tuple[Floats, Floats]:
+def branches(fit: Fit) -> tuple[Floats, Floats]:
     """Open-circuit voltage while discharging and while charging on `GRID_SOC` [V]."""
+    axes, unknowns = fit.axes, fit.unknowns
     below, above = hat(GRID_SOC, axes.ocv_soc)
     moved = axes.block(unknowns, "mean")
-    mean_v = base_v + (1 - above) * moved[below] + above * moved[below + 1]
+    mean_v = fit.base_v + (1 - above) * moved[below] + above * moved[below + 1]
     below, above = hat(GRID_SOC, axes.half_soc)
     half = np.exp(axes.block(unknowns, "half"))
     half_v = (1 - above) * half[below] + above * half[below + 1]
@@ -60,10 +62,11 @@ def _rising(branch_v: Floats) -> Floats:
     return rising_v
 
 
-def cell_toml(unknowns: Floats, axes: Axes, base_v: Floats, about: About, errors: Sequence[FitError]) -> str:
+def cell_toml(fit: Fit, about: About, errors: Sequence[FitError] = ()) -> str:
     """The text of the cell file."""
+    unknowns, axes = fit.unknowns, fit.axes
     source = f'source = "{about.source}"'
-    discharge_v, charge_v = branches(unknowns, axes, base_v)
+    discharge_v, charge_v = branches(fit)
     degc = f"temperature_degc = {_row(axes.temperature_degc, 4)}"
     parts = [
         f"# {about.header}",
