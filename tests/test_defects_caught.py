@@ -23,6 +23,7 @@ PAIRS = {
     "UV-01": "D03_undervoltage_threshold_gross",
     "OC-07": "D18_short_circuit_off",
     "TH-03": "D25_temperature_limits_swapped",
+    "TH-08": "fan_never_runs",
     "BA-03": "D49_balances_in_any_mode",
     "CT-04": "D66_weld_not_found",
     "FI-01": "D42_open_wire_not_found",

@@ -1,7 +1,8 @@
 """The catalogue of defects that the emulated BMS can be given: each one mutation of the sound firmware.
 
-Ids are those of the project's defect list; `_small` is near what a bench can resolve, `_gross` is not.
-Everything is done through the names of docs/how-to/add-defect.md, as a defect of a user's own would be.
+Ids are those of the project's defect list, where it has one; `_small` is near what a bench can resolve,
+`_gross` is not. Everything is done through the names of docs/how-to/add-defect.md, as a defect of a user's
+own would be.
 """
 
 from __future__ import annotations

@@ -174,6 +174,14 @@ def _late_freeze_frame(bms: EmulatedBms) -> None:
     bms.tasks["answer"].run = write
 
 
+def _fan_never_runs(bms: EmulatedBms) -> None:
+    bms.thermal.decide_fan = lambda: None  # type: ignore[method-assign]
+
+
+def _heater_always_on(bms: EmulatedBms) -> None:
+    bms.outputs.heater.filter(lambda heater: bms.ready)
+
+
 DEFECTS = (
     SeededDefect("D33_cells_in_wrong_slot", "Cells of groups 2 and 3 are sent in each other's place.",
                  ("M-02", "CM-01"), _wrong_slot),
@@ -215,4 +223,8 @@ DEFECTS = (
     SeededDefect("D117_stamp_a_day_off", "Events are stamped one day late.", ("SY-06",), _wrong_stamp),
     SeededDefect("D118_late_freeze_frame", "Freeze frames are taken half a second after the trip.",
                  ("SY-06",), _late_freeze_frame),
+    SeededDefect("fan_never_runs", "The fan stands still however hot the pack is.", ("TH-02", "TH-08"),
+                 _fan_never_runs),
+    SeededDefect("heater_always_on", "The heater heats in every mode and at every temperature.",
+                 ("TH-03", "TH-08"), _heater_always_on),
 )  # fmt: skip

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.record import Floats, Trace
 from bench.reference.findings import Finding
-from bench.reference.intervals import Mask, inside, runs, sliding, union
+from bench.reference.intervals import Mask, held, inside, runs, sliding, union
 from bench.reference.observed import TASK_S, Observed, report_age_s
 from bench.verdict import Window, around
 from dut_profiles.profile import Balancing, Profile
@@ -77,15 +76,6 @@ def permission(observed: Observed) -> Permission | None:
     surely = (spread >= declared.start_spread_v + 2.0 * band_v) & (cells.value >= declared.start_v + band_v)
     common_may, common_must = _conditions(observed, declared, cells.t_s)
     return Permission(cells.t_s, surely & common_must[:, None], may & common_may[:, None])
-
-
-def held(start: NDArray[np.bool_], stop: NDArray[np.bool_]) -> Mask:
-    """Set-and-reset along the time axis, per channel: on from `start` until `stop`; off at first."""
-    index = np.arange(1, len(start) + 1)[:, None]
-    last_start = np.maximum.accumulate(np.where(start, index, 0), axis=0)
-    last_stop = np.maximum.accumulate(np.where(stop, index, 0), axis=0)
-    found: Mask = last_start > last_stop
-    return found
 
 
 def judge_balancing(observed: Observed) -> list[Finding]:

@@ -17,6 +17,8 @@ from bench.reference.paths import judge_paths
 from bench.reference.precharge import judge_precharge
 from bench.reference.reported import ACCURACIES, judge_reported
 from bench.reference.soc import judge_soc
+from bench.reference.thermal_management import NEEDS as THERMAL_NEEDS
+from bench.reference.thermal_management import judge_thermal_management
 from dut_profiles.profile import Profile
 
 #: Rules beside the limits, and the traces without which they cannot be judged.
@@ -34,8 +36,8 @@ def explain(record: Record, profile: Profile) -> Explanation:
     """Hold everything that was measured and reported against what the profile permits and demands.
 
     Each opening needs a cause and each demand an answer; each alarm needs a cause and each certain trip an
-    alarm; broadcast limits, bleeding, precharge, reported values and SOC stay within their bounds, and the
-    broadcast agrees with itself.
+    alarm; broadcast limits, bleeding, fan and heater, precharge, reported values and SOC stay within their
+    bounds, and the broadcast agrees with itself.
 
     Raises
     ------
@@ -53,6 +55,7 @@ def explain(record: Record, profile: Profile) -> Explanation:
     found += judge_alarms(observed, cases)
     found += judge_limits(observed, cases)
     found += judge_balancing(observed)
+    found += judge_thermal_management(observed)
     found += judge_precharge(observed)
     found += judge_reported(observed)
     found += judge_soc(observed)
@@ -76,10 +79,13 @@ def _coverage(observed: Observed, cases: list[Case]) -> tuple[list[str], list[st
             undecided.append(f"{limit.name}: {TRACE_OF[limit.quantity]} was not measured")
         else:
             undecided.append(f"{limit.name}: none of {', '.join(answers)} is in the record")
-    for rule, names in NEEDS.items():
+    declares_heat = observed.profile.thermal_management is not None
+    for rule, names in (NEEDS | (THERMAL_NEEDS if declares_heat else {})).items():
         missing = [name for name in names if name not in observed.traces]
         if missing:
             undecided.append(f"{rule}: {', '.join(missing)} is not in the record")
         else:
             judged.append(rule)
+    if not declares_heat:
+        undecided.append("cooling, heating: the profile declares no thermal_management")
     return judged, undecided

@@ -78,6 +78,15 @@ def inside(intervals: Floats, t_s: Floats) -> Mask:
     return found
 
 
+def held(start: Mask, stop: Mask) -> Mask:
+    """Set-and-reset, shape (time,) or (time, channels): on from `start` until `stop`; off at first."""
+    index = np.arange(1, len(start) + 1).reshape(-1, *[1] * (start.ndim - 1))
+    last_start = np.maximum.accumulate(np.where(start, index, 0), axis=0)
+    last_stop = np.maximum.accumulate(np.where(stop, index, 0), axis=0)
+    found: Mask = last_start > last_stop
+    return found
+
+
 def touches(intervals: Floats, start_s: Floats, end_s: Floats) -> Mask:
     """Whether any of `intervals` (sorted, disjoint) meets each [start_s, end_s] (times,)."""
     begun = np.searchsorted(intervals[:, 0], end_s + EPSILON_S, side="right")

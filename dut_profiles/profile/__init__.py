@@ -8,7 +8,7 @@ from dut_profiles.profile.board import Measurement, Precharge, Switches, Thermis
 from dut_profiles.profile.communication import Communication, Log
 from dut_profiles.profile.derating import Derating, DeratingTable
 from dut_profiles.profile.document import SCHEMA, Profile
-from dut_profiles.profile.functions import Balancing, Insulation, Plausibility, Soc
+from dut_profiles.profile.functions import Balancing, Insulation, Plausibility, Soc, ThermalManagement
 from dut_profiles.profile.limits import (
     CellSpreadLimit,
     CellVoltageLimit,
@@ -48,6 +48,7 @@ __all__ = [
     "Switches",
     "TemperatureLimit",
     "TemperatureSpreadLimit",
+    "ThermalManagement",
     "Thermistor",
     "find_profile",
     "load_profile",

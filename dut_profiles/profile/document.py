@@ -10,7 +10,7 @@ from bench.errors import ProfileInvalid
 from dut_profiles.profile.board import Measurement, Precharge, Switches, Thermistor
 from dut_profiles.profile.communication import Communication, Log
 from dut_profiles.profile.derating import Derating
-from dut_profiles.profile.functions import Balancing, Insulation, Plausibility, Soc
+from dut_profiles.profile.functions import Balancing, Insulation, Plausibility, Soc, ThermalManagement
 from dut_profiles.profile.limits import Limit
 from dut_profiles.profile.pack import Identity, Pack
 from dut_profiles.profile.section import Section
@@ -31,6 +31,7 @@ class Profile(Section):
     limits: dict[str, Limit]
     derating: Derating
     balancing: Balancing
+    thermal_management: ThermalManagement | None = None
     soc: Soc
     insulation: Insulation
     plausibility: Plausibility

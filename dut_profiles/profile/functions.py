@@ -1,10 +1,11 @@
-"""What the DUT does beside protecting: balancing, state of charge, insulation, plausibility."""
+"""What the DUT does beside protecting: balancing, cooling and heating, SOC, insulation, plausibility."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dut_profiles.profile.section import Fraction, NotNegative, Positive, Section, Source
 
@@ -26,6 +27,34 @@ class Balancing(Section):
     )
     max_current_a: Positive = Field(description="pack current above which nothing bleeds while not charging")
     source: Source
+
+
+class ThermalManagement(Section):
+    """At which temperatures fan and heater run. Optional: without it, neither is judged."""
+
+    cooling_on_degc: float = Field(description="the fan runs once any sensor is this hot")
+    cooling_off_degc: float = Field(description="and until all are below this")
+    heating_on_degc: float = Field(description="the heater heats once any sensor is this cold")
+    heating_off_degc: float = Field(description="and until all are above this")
+    heating_hottest_degc: float | None = Field(
+        default=None, description="no heating while any sensor is hotter; absent: no such rule"
+    )
+    heating_modes: list[Literal["standby", "charge", "drive"]] = Field(
+        default=["charge", "drive"], description="modes in which the heater may heat"
+    )
+    tolerance_k: Positive = Field(description="of each of these temperatures, measurement included")
+    reaction_s: Positive = Field(description="longest time from the condition to the fan or heater")
+    source: Source
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ThermalManagement:
+        order = (self.heating_on_degc, self.heating_off_degc, self.cooling_off_degc, self.cooling_on_degc)
+        if not all(low < high for low, high in pairwise(order)):
+            raise ValueError(
+                "heating_on_degc < heating_off_degc < cooling_off_degc < cooling_on_degc|"
+                + " ".join(f"{degc:g}" for degc in order)
+            )
+        return self
 
 
 class Soc(Section):
