@@ -209,10 +209,10 @@ def test_correlated_noise_alarms_too_often_unless_it_is_reckoned_with():
     by_blocks = chart.alarms(blocks.value * weight).sum() / 200.0
     whitened = chart.alarms(prewhitened(raw[:1000], phi=phi)).sum() / 1000.0
 
-    # 200 channels, one alarm in 200 samples each: one a sample. Blocks of 13 correlation times keep a rest of
-    # correlation between neighbours (about 0.03), which the bound allows for.
+    # 200 channels, one alarm in 200 samples each: one a sample. A block counts by the noise of many of them,
+    # which is more than its own, so the rate stays a little below.
     assert naive > 3.0
-    assert 0.75 < by_blocks < 1.5
+    assert 0.75 < by_blocks < 1.15
     assert 0.85 < whitened < 1.15
 
 

@@ -1,8 +1,8 @@
 """From raw samples to blocks that are about independent: gaps, missing values, correlated noise.
 
 Charts count samples, and their false-alarm rate holds for independent ones. Measured noise is correlated, so
-samples are gathered to means over blocks that are long against the correlation time, and a block of n samples
-counts as the number of independent samples that would have the same variance of the mean.
+samples are gathered to means over blocks that are long against the correlation time, and a block counts as
+the number of independent samples that would have the same variance of the mean.
 """
 
 from __future__ import annotations
@@ -44,10 +44,12 @@ class Blocks:
     def weight(self, *, correlation_s: float, period_s: float) -> Floats:
         """Root of the number of independent samples in each block, shape (blocks, channels); nan as `value`.
 
-        The noise of a block's mean is that of one sample divided by this.
+        The noise of a mean over many blocks is that of one sample divided by this and by the root of their
+        number. A chart adds up blocks, and neighbouring blocks of correlated noise are correlated: so it is
+        that limit which counts, and not the smaller noise of a single block.
         """
         phi = float(np.exp(-period_s / correlation_s)) if correlation_s > 0.0 else 0.0
-        found = np.sqrt(effective_samples(self.count, phi=phi))
+        found = np.sqrt(self.count * (1.0 - phi) / (1.0 + phi))
         return np.asarray(np.where(np.isfinite(self.value), found, np.nan))
 
 
