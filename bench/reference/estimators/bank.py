@@ -22,11 +22,12 @@ from bench.reference.estimators.filter import (
     STATES,
     Doubts,
 )
+from bench.reference.estimators.gate import flat_share
 
 Floats = NDArray[np.float64]
 
 #: Project defaults: SOC of the starts, their standard deviation, and that of a start that was given.
-STARTS, START_SD, GIVEN_SD = np.linspace(0.05, 0.95, 10), 0.05, 0.01
+STARTS, START_SD, GIVEN_SD = np.linspace(0.05, 0.95, 10), 0.05, 0.005
 #: Part of the weight that goes evenly to all starts, however far from the given one.
 ANYWHERE = 0.1
 
@@ -64,21 +65,24 @@ class ModelDoubt:
 
     curve_v: float = 0.008
     curve_soc: float = 0.005
-    curve_branches: float = 0.5
+    curve_branches: float = 0.3
     curve_length: float = 0.12
     curve_walk_v: float = 0.003
     hysteresis: float = 0.3
     resistance: float = 0.2
     resistance_walk: float = 0.2
     capacity: float = 0.025
-    passing_v: float = 0.003
+    passing_v: float = 0.005
     passing_fraction: float = 0.1
     passing_s: float = 200.0
     loaded_v: float = 0.05
     given: float = 0.5
-    no_offset: float = 0.5
-    no_offset_per_h: float = 1.0 / 5000.0
-    offset_walk_per_h: float = 1.0 / 4000.0
+    preference: float = 1000.0
+    evidence: float = 0.3
+    offset_weight: tuple[float, float, float] = (0.4, 0.3, 0.3)
+    no_offset_per_h: float = 1.0 / 10000.0
+    small_offset_per_h: float = 1.0 / 250.0
+    offset_walk_per_h: float = 1.0 / 20000.0
     least_slope_v: float = 0.0
 
     def curve_covariance(self, model: CellModel) -> Floats:
@@ -98,6 +102,7 @@ class ModelDoubt:
             passing_v=self.passing_v,
             passing_fraction=self.passing_fraction,
             passing_s=self.passing_s,
+            evidence=self.evidence,
             curve_walk=self.curve_walk_v**2 / 3600.0 * self._alike(),
         )
 
@@ -137,13 +142,13 @@ def seed(
         Shapes (filters, STATES), (filters, STATES, STATES), (filters,).
     """
     soc, sd, weight = _starts(initial_soc, initial_sd, doubt.given)
-    count = len(soc)
-    x, p = np.zeros((2 * count, STATES)), np.zeros((2 * count, STATES, STATES))
-    x[:, SOC] = np.tile(soc, 2)
-    p[:, SOC, SOC] = np.tile(sd, 2) ** 2
-    x[:count, OFFSET_A] = offset.value_a
-    p[:count, OFFSET_A, OFFSET_A] = offset.sd_a**2
-    p[count:, OFFSET_A, OFFSET_A] = offset.any_sd_a**2
+    offset_sd = np.array([offset.sd_a, max(offset.sd_a, doubt.small_offset_per_h * model.capacity_ah), offset.any_sd_a])
+    count, offsets = len(soc), len(offset_sd)
+    x, p = np.zeros((offsets * count, STATES)), np.zeros((offsets * count, STATES, STATES))
+    x[:, SOC] = np.tile(soc, offsets)
+    p[:, SOC, SOC] = np.tile(sd, offsets) ** 2
+    x[: 2 * count, OFFSET_A] = offset.value_a
+    p[:, OFFSET_A, OFFSET_A] = np.repeat(offset_sd, count) ** 2
     for k in range(model.pairs):
         ohm, _ = model.pair(k, np.clip(x[:, SOC], 0.0, 1.0), temperature_degc)
         p[:, PAIR + k, PAIR + k] = (0.5 * model.capacity_ah * ohm) ** 2
@@ -153,8 +158,14 @@ def seed(
     p[:, CAPACITY_ERROR, CAPACITY_ERROR] = doubt.capacity**2
     p[:, PASSING_V, PASSING_V] = doubt.passing_v**2
     p[:, CURVE_V:, CURVE_V:] = doubt.curve_covariance(model)
-    both = np.concatenate((doubt.no_offset * weight, (1.0 - doubt.no_offset) * weight))
-    return x, p, np.log(both)
+    # On a flat curve likelihoods are made of the errors of the model: what somebody says stands for longer.
+    preference = doubt.preference ** min(1.0, 2.0 * flat_share(model, doubt_v=doubt.curve_v))
+    believed = np.outer(doubt.offset_weight, weight)
+    chosen = believed.copy()
+    chosen[0] *= preference
+    if initial_soc is not None:
+        chosen[:, 0] *= preference
+    return x, p, np.log(np.array([chosen.ravel(), believed.ravel()]))
 
 
 def _starts(initial_soc: float | None, initial_sd: float, given: float) -> tuple[Floats, Floats, Floats]:

@@ -36,8 +36,8 @@ STATES = CURVE_V + KNOTS
 
 #: Columns that `run_bank` fills.
 OUTPUTS = 5
-#: Below this weight a filter is not run on: e^-18.
-LEAST_WEIGHT = 1e-8
+#: Below this weight a filter is not run on.
+LEAST_WEIGHT = 1e-5
 #: An innovation beyond this many standard deviations counts as an outlier; the sample is trusted less.
 OUTLIER = 4.0
 
@@ -68,8 +68,8 @@ class Samples(NamedTuple):
     row: NDArray[np.int64]  # of the temperature grid
     part: Floats  # way to the next row
     capacity_as: Floats
-    transferred_a: Floats
-    transferred_slope: Floats
+    transferred_a: Floats  # (time, PAIRS)
+    transferred_slope: Floats  # (time, PAIRS)
     decay: Floats  # (time, PAIRS)
     measured: NDArray[np.bool_]  # whether there is a voltage
 
@@ -83,6 +83,7 @@ class Doubts(NamedTuple):
     passing_v: float
     passing_fraction: float  # of the polarisation
     passing_s: float
+    evidence: float  # what a likelihood counts for the bound
     curve_walk: Floats  # (KNOTS, KNOTS) [V2/s]
 
 
@@ -122,9 +123,7 @@ def _predict(x: Floats, p: Floats, k: int, s: Samples, curves: Curves, doubts: D
     for n in range(PAIRS):
         ohm = _on_grids(curves.pair_ohm[n], s.row[k], s.part[k], place)
         keep = s.decay[k, n]
-        drive, slope = s.current_a[k], 1.0
-        if n == 0:
-            drive, slope = s.transferred_a[k], s.transferred_slope[k]
+        drive, slope = s.transferred_a[k, n], s.transferred_slope[k, n]
         x[PAIR + n] = keep * x[PAIR + n] + (1.0 - keep) * ohm * (drive - slope * x[OFFSET_A])
         turn = (1.0 - keep) * ohm * slope
         for j in range(STATES):
@@ -244,16 +243,29 @@ def _quantile(weight: Floats, mean: Floats, sd: Floats, level: float) -> float:
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _shares(log_weight: Floats, alive: NDArray[np.bool_], weight: Floats) -> None:
+    """Weights that add up to 1 from their logarithms; 0 for a filter that is not run on."""
+    top = -np.inf
+    for n in range(len(weight)):
+        if alive[n]:
+            top = max(top, log_weight[n])
+    for n in range(len(weight)):
+        weight[n] = exp(log_weight[n] - top) if alive[n] else 0.0
+    weight /= weight.sum()
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def run_bank(
-    x: Floats, p: Floats, log_weight: Floats, s: Samples, curves: Curves, doubts: Doubts, out: Floats
+    x: Floats, p: Floats, log_prior: Floats, s: Samples, curves: Curves, doubts: Doubts, out: Floats
 ) -> None:
     """Run the bank over all samples.
 
     Parameters
     ----------
-    x, p, log_weight
-        States (filters, STATES), covariances (filters, STATES, STATES), logarithms of the weights (filters,);
-        all are changed.
+    x, p
+        States (filters, STATES) and covariances (filters, STATES, STATES); both are changed.
+    log_prior
+        Logarithms of the weights before the first sample, shape (2, filters): for the estimate, for the bound.
     s, curves, doubts
         The samples, the cell, and what is not known of it.
     out
@@ -261,34 +273,29 @@ def run_bank(
     """
     filters, samples = len(x), len(s.step_s)
     h, gain = np.zeros(STATES), np.zeros(STATES)
-    weight, sd = np.zeros(filters), np.zeros(filters)
+    chosen, believed, sd = np.zeros(filters), np.zeros(filters), np.zeros(filters)
+    log_likelihood, alive = np.zeros(filters), np.ones(filters, np.bool_)
     for k in range(samples):
-        alive = log_weight > log(LEAST_WEIGHT)
-        top = -np.inf
         for n in range(filters):
             if not alive[n]:
                 continue
             if k > 0:
                 _predict(x[n], p[n], k, s, curves, doubts)
             if s.measured[k]:
-                log_weight[n] += _correct(x[n], p[n], h, gain, k, s, curves, doubts)
-            top = max(top, log_weight[n])
-        weight[:] = 0.0
+                log_likelihood[n] += _correct(x[n], p[n], h, gain, k, s, curves, doubts)
+            sd[n] = sqrt(max(p[n, SOC, SOC], 1e-10))
+        _shares(log_prior[0] + log_likelihood, alive, chosen)
+        _shares(log_prior[1] + doubts.evidence * log_likelihood, alive, believed)
+        offset, offset_square, mean = 0.0, 0.0, 0.0
         for n in range(filters):
-            if alive[n]:
-                weight[n] = exp(log_weight[n] - top)
-                sd[n] = sqrt(max(p[n, SOC, SOC], 1e-10))
-        weight /= weight.sum()
+            alive[n] = chosen[n] > LEAST_WEIGHT or believed[n] > LEAST_WEIGHT
+            mean += chosen[n] * x[n, SOC]
+            offset += chosen[n] * x[n, OFFSET_A]
         for n in range(filters):
-            if alive[n]:
-                log_weight[n] = log(max(weight[n], 1e-300))
-        mean, offset, offset_square = 0.0, 0.0, 0.0
-        for n in range(filters):
-            mean += weight[n] * x[n, SOC]
-            offset += weight[n] * x[n, OFFSET_A]
-            offset_square += weight[n] * (x[n, OFFSET_A] ** 2 + p[n, OFFSET_A, OFFSET_A])
+            apart_a = x[n, OFFSET_A] - offset
+            offset_square += believed[n] * (apart_a * apart_a + p[n, OFFSET_A, OFFSET_A])
         out[k, 0] = mean
-        out[k, 1] = _quantile(weight, x[:, SOC], sd, 0.025)
-        out[k, 2] = _quantile(weight, x[:, SOC], sd, 0.975)
+        out[k, 1] = min(mean, _quantile(believed, x[:, SOC], sd, 0.025))
+        out[k, 2] = max(mean, _quantile(believed, x[:, SOC], sd, 0.975))
         out[k, 3] = offset
-        out[k, 4] = sqrt(max(offset_square - offset * offset, 0.0))
+        out[k, 4] = sqrt(offset_square)

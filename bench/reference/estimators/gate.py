@@ -54,6 +54,12 @@ def steep(model: CellModel, soc: ArrayLike, *, doubt_v: float, within: float = 0
     return found
 
 
+def flat_share(model: CellModel, *, doubt_v: float) -> float:
+    """Part of the range from 10 to 90 % SOC in which the curve does not tell SOC to 5 %, 0..1."""
+    soc = np.linspace(0.1, 0.9, 81)
+    return float(np.mean(~steep(model, soc, doubt_v=doubt_v, within=0.05)))
+
+
 def ocv_trusted(
     t_s: Floats, current_a: Floats, soc: Floats, model: CellModel, *, doubt_v: float, within: float = 0.05
 ) -> Flags:

@@ -113,8 +113,12 @@ def look_up(log: Log, model: CellModel, voltage_sd_v: Floats, open_: Floats) -> 
     place = (degc - level[0]) / (level[1] - level[0])
     row = np.clip(place.astype(np.int64), 0, levels - 2)
     little = 1e-3 * model.capacity_ah
-    more = model.transferred_a(log.current_a + little, degc)
-    less = model.transferred_a(log.current_a - little, degc)
+    transferred, slope = np.zeros((len(degc), PAIRS)), np.ones((len(degc), PAIRS))
+    for k in range(model.pairs):
+        transferred[:, k] = model.transferred_a(k, log.current_a, degc)
+        more = model.transferred_a(k, log.current_a + little, degc)
+        less = model.transferred_a(k, log.current_a - little, degc)
+        slope[:, k] = (more - less) / (2.0 * little)
     samples = Samples(
         step_s=log.step_s,
         current_a=log.current_a,
@@ -125,8 +129,8 @@ def look_up(log: Log, model: CellModel, voltage_sd_v: Floats, open_: Floats) -> 
         row=row,
         part=place - row,
         capacity_as=3600.0 * model.usable_ah(degc),
-        transferred_a=model.transferred_a(log.current_a, degc),
-        transferred_slope=(more - less) / (2.0 * little),
+        transferred_a=transferred,
+        transferred_slope=slope,
         decay=decay,
         measured=np.isfinite(log.voltage_v),
     )
