@@ -37,8 +37,6 @@ def write_cell(
             "fan_w_per_k": 0.0,
         },
     }
-    if linear_a is not None:
-        sections["charge_transfer"] = {"temperature_degc": [25.0], "current_a": [linear_a]}
     if v_per_k is not None:
         sections["entropy"] = {"soc": [0.0, 1.0], "v_per_k": [v_per_k, v_per_k]}
     lines = [
@@ -51,8 +49,10 @@ def write_cell(
     ]
     for name, table in sections.items():
         lines += ["", f"[{name}]", *_keys(table)]
-    for ohm, tau_s in ((R1_OHM, TAU1_S), *more_pairs):
+    for k, (ohm, tau_s) in enumerate(((R1_OHM, TAU1_S), *more_pairs)):
         pair = {"temperature_degc": [25.0], "soc": [0.5], "ohm": [[ohm]], "tau_s": [tau_s]}
+        if k == 0 and linear_a is not None:
+            pair["linear_a"] = [linear_a]
         lines += ["", "[[rc]]", *_keys(pair)]
     path = folder / "made.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -167,8 +167,8 @@ def test_uncertainty_is_taken_off_as_summed_by_hand(plain):
 
 def test_charge_transfer_makes_a_large_current_cheaper_than_ohms_law():
     """The first pair goes to R i0 asinh(i / i0), i0 = 50 A: the limit is where the sum is 0.5 V."""
-    transfer = {"temperature_degc": [25.0], "current_a": [50.0], "source": "made up"}
-    file = CellFile.model_validate(PLAIN | {"charge_transfer": transfer})
+    bent = [PLAIN["rc"][0] | {"linear_a": [50.0]}]
+    file = CellFile.model_validate(PLAIN | {"rc": bent})
 
     (charge,), _ = limits(file, CellStates(soc=0.5, temperature_degc=25.0))
 
@@ -201,7 +201,7 @@ def fine(file, cells, direction, horizon_s, *, current_a=None, power_w=None, ste
         for k in range(model.pairs):
             ohm, tau = model.pair(k, z, degc)
             heat += u[k] ** 2 / (factor * ohm)
-            seen = model.transferred_a(i, degc) if k == 0 else i
+            seen = model.transferred_a(k, i, degc)
             u[k] += dt * (factor * ohm * seen - u[k]) / tau
         moved = i * dt / 3600 / file.capacity_ah
         z = z + moved

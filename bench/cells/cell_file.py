@@ -1,6 +1,6 @@
 """What a cell file may hold, and how it is read.
 
-Resistances, time constants and the charge-transfer current are given at some temperatures; between and
+Resistances, time constants and linear currents are given at some temperatures; between and
 beyond them the Arrhenius law through the two nearest holds (the logarithm is straight in 1/T), along SOC the
 straight line, beyond the ends of the SOC axis the end value.
 """
@@ -158,34 +158,23 @@ class Resistance(_Table):
 
 
 class Pair(Resistance):
-    """One RC pair; `tau_s` [s] has one value for each temperature."""
+    """One RC pair; `tau_s` [s] has one value for each temperature, and so has `linear_a` [A].
+
+    With `linear_a` the pair leaves Ohm's law at large currents, as charge transfer does (Butler-Volmer): it
+    nears ``R * i0 * asinh(i / i0)`` at a current i, with i0 = `linear_a`. i0 grows with the size of the cell.
+    """
 
     tau_s: Floats
+    linear_a: Floats | None = None
 
     @model_validator(mode="after")
     def _time_constants_fit(self) -> Self:
         shape = self.temperature_degc.shape
         _expect(f"tau_s of {shape[0]} points", self.tau_s.shape == shape, self.tau_s.shape)
         _expect("tau_s above 0", bool((self.tau_s > 0).all()), self.tau_s.min())
-        return self
-
-
-class ChargeTransfer(_Table):
-    """Current [A] at which the first RC pair leaves Ohm's law (Butler-Volmer), shape (temperatures,).
-
-    Its steady voltage at a current i is ``R1 * i0 * asinh(i / i0)`` with i0 = `current_a`.
-    """
-
-    temperature_degc: Floats
-    current_a: Floats
-    source: Source
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        _rising("temperature_degc", self.temperature_degc)
-        shape = self.temperature_degc.shape
-        _expect(f"current_a of {shape[0]} points", self.current_a.shape == shape, self.current_a.shape)
-        _expect("current_a above 0", bool((self.current_a > 0).all()), self.current_a.min())
+        if self.linear_a is not None:
+            _expect(f"linear_a of {shape[0]} points", self.linear_a.shape == shape, self.linear_a.shape)
+            _expect("linear_a above 0", bool((self.linear_a > 0).all()), self.linear_a.min())
         return self
 
 
@@ -224,7 +213,6 @@ class CellFile(_Table):
     usable: UsableCapacity | None = None
     r0: Resistance
     rc: list[Pair] = Field(min_length=1, max_length=3, description="fastest first")
-    charge_transfer: ChargeTransfer | None = None
     thermal: Thermal
     fit: list[FitError] = Field(default_factory=list)
 

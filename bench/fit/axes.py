@@ -25,8 +25,8 @@ class Axes:
         Points at which mean and distance of the OCV branches and dU/dT may move; `entropy_soc` may be empty.
     r0_soc, rc_soc
         Of R0 and of each pair.
-    charge_transfer
-        Whether the first pair saturates.
+    bent
+        Numbers of the pairs, from 1, that leave Ohm's law at large currents.
     """
 
     temperature_degc: Floats
@@ -35,7 +35,7 @@ class Axes:
     entropy_soc: Floats
     r0_soc: Floats
     rc_soc: tuple[Floats, ...]
-    charge_transfer: bool = True
+    bent: tuple[int, ...] = (1, 3)
 
     @property
     def sizes(self) -> dict[str, tuple[int, ...]]:
@@ -51,8 +51,8 @@ class Axes:
         for k, soc in enumerate(self.rc_soc, 1):
             sizes[f"r{k}"] = (temperatures, len(soc))
             sizes[f"tau{k}"] = (temperatures,)
-        if self.charge_transfer:
-            sizes["i0"] = (temperatures,)
+            if k in self.bent:
+                sizes[f"linear{k}"] = (temperatures,)
         return sizes
 
     @property

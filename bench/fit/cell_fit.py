@@ -24,6 +24,8 @@ ENTROPY_SOC = np.array([0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0
 FIRST_TAU_S = {2: (5.0, 200.0), 3: (2.0, 40.0, 600.0)}
 #: First resistances over that which the steps of the current show: R0, then the pairs.
 FIRST_SHARES = (1.0, 0.5, 0.6, 0.7)
+#: First linear currents of the pairs over the capacity [1/h].
+FIRST_LINEAR_C = {1: 1.0, 2: 1.0, 3: 0.1}
 #: Logs whose mean temperatures are this close [K] share one row of the tables.
 SAME_TEMPERATURE_K = 4.0
 
@@ -45,7 +47,7 @@ def fit_cell(
     ocv: FirstOcv,
     *,
     pairs: int = 3,
-    charge_transfer: bool = True,
+    bent: tuple[int, ...] = (1, 3),
     temperatures_degc: Sequence[float] | None = None,
     weights: Weights = DEFAULT,
     every: int = 4,
@@ -58,6 +60,9 @@ def fit_cell(
         Each with the state it began in; slow ones with a small `weight`.
     temperatures_degc
         Rows of the tables; None: one for each group of logs that are equally warm.
+    bent
+        Numbers of the pairs, from 1, that leave Ohm's law at large currents: the fast one, as charge transfer
+        does, and the slow one, because the polarisation of a nearly empty cell hardly grows with the current.
     every
         Only each so many samples of a long log are compared; all are simulated.
 
@@ -73,7 +78,7 @@ def fit_cell(
     for log in logs:
         checked(log)
     rows = _rows(logs) if temperatures_degc is None else np.array(temperatures_degc, dtype=np.float64)
-    axes = _axes(logs, rows, pairs, charge_transfer)
+    axes = _axes(logs, rows, pairs, bent)
     guess = _guess(logs, axes, ocv)
     return Fit(axes, ocv.mean_v, solve(logs, axes, ocv.mean_v, guess, weights=weights, every=every))
 
@@ -89,7 +94,7 @@ def _rows(logs: Sequence[Log]) -> Floats:
     return np.round([np.mean(group) for group in groups])
 
 
-def _axes(logs: Sequence[Log], rows: Floats, pairs: int, charge_transfer: bool) -> Axes:
+def _axes(logs: Sequence[Log], rows: Floats, pairs: int, bent: tuple[int, ...]) -> Axes:
     """Points of the tables: resistances only where a log has been, or the next point beyond."""
     least = min(float(log.soc_trace.min()) for log in logs)
     most = max(float(log.soc_trace.max()) for log in logs)
@@ -101,7 +106,7 @@ def _axes(logs: Sequence[Log], rows: Floats, pairs: int, charge_transfer: bool) 
         entropy_soc=ENTROPY_SOC if len(rows) > 1 else np.array([]),
         r0_soc=_visited(R0_SOC, least, most),
         rc_soc=(rc_soc,) * pairs,
-        charge_transfer=charge_transfer,
+        bent=tuple(k for k in bent if k <= pairs),
     )
 
 
@@ -126,11 +131,12 @@ def _guess(logs: Sequence[Log], axes: Axes, ocv: FirstOcv) -> Floats:
         "entropy": np.zeros(len(axes.entropy_soc)),
         "rate": np.log([8.0]),
         "r0": np.log(FIRST_SHARES[0] * ohm * np.sqrt(cold))[:, None],
-        "i0": np.log(capacity_ah / cold),
     }
     for k, tau_s in enumerate(FIRST_TAU_S[len(axes.rc_soc)], 1):
         blocks[f"r{k}"] = np.log(FIRST_SHARES[k] * ohm * cold)[:, None]
         blocks[f"tau{k}"] = np.log([tau_s])
+        if k in axes.bent:
+            blocks[f"linear{k}"] = np.log(FIRST_LINEAR_C[k] * capacity_ah / cold)
     return axes.join(blocks)
 
 

@@ -131,9 +131,9 @@ def _goal(
     """Voltage that pair `k` tends to, shape (time,), and by which unknowns it changes how much."""
     log = prepared.log
     ohm, cells, by_ohm = _table(unknowns, axes, f"r{k}", axes.rc_soc[k - 1], log, prepared.soc)
-    if k > 1 or not axes.charge_transfer:
+    if k not in axes.bent:
         return ohm * log.current_a, [(cells, by_ohm * log.current_a[:, None])]
-    i0, i0_cells, by_i0 = _over_temperature(unknowns, axes, "i0", log)
+    i0, i0_cells, by_i0 = _over_temperature(unknowns, axes, f"linear{k}", log)
     ratio = log.current_a / i0
     through = i0 * np.arcsinh(ratio)
     bent_v = ohm * (through - log.current_a / np.sqrt(1 + ratio**2))

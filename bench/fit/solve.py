@@ -26,7 +26,7 @@ class Weights:
     smooth_soc, smooth_temperature
         Expected change of the slope of ln R from one SOC interval to the next, and along 1/T.
     ocv_v, entropy_v_per_k, first_guess
-        How far the OCV may leave the first one, dU/dT zero, and time constants, charge-transfer current and
+        How far the OCV may leave the first one, dU/dT zero, and time constants, linear currents and
         rate (as logarithms) their first guess, each one standard deviation.
     noise_v
         Expected error of a voltage sample, model included. It balances data against all of the above.
@@ -137,7 +137,7 @@ def _priors(axes: Axes, guess: Floats, weights: Weights) -> tuple[Floats, Floats
                 expect([at], [1.0], weights.ocv_v)
             elif name == "entropy":
                 expect([at], [1.0], weights.entropy_v_per_k)
-            elif name in ("rate", "half", "i0") or name.startswith("tau"):
+            elif name in ("rate", "half") or name.startswith(("tau", "linear")):
                 expect([at], [1.0], weights.first_guess, float(guess[at]))
     return np.array(rows), np.array(offsets)
 

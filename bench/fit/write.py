@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from bench.cells import load_cell
 from bench.cells.cell_file import FitError, Thermal
 from bench.fit.axes import GRID_SOC, Axes, Floats, hat
 from bench.fit.cell_fit import Fit
+from bench.fit.error import fit_error
+from bench.fit.log import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,9 @@ def cell_toml(fit: Fit, about: About, errors: Sequence[FitError] = ()) -> str:
     for k, soc in enumerate(axes.rc_soc, 1):
         tau = _row(np.exp(axes.block(unknowns, f"tau{k}")), 5)
         table = _ohm(unknowns, axes, f"r{k}")
-        parts.append(f"\n[[rc]]\n{degc}\nsoc = {_row(soc, 4)}\n{table}\ntau_s = {tau}\n{source}")
-    if axes.charge_transfer:
-        current = _row(np.exp(axes.block(unknowns, "i0")), 4)
-        parts.append(f"\n[charge_transfer]\n{degc}\ncurrent_a = {current}\n{source}")
+        bend = _row(np.exp(axes.block(unknowns, f"linear{k}")), 4) if k in axes.bent else ""
+        linear = f"linear_a = {bend}\n" if bend else ""
+        parts.append(f"\n[[rc]]\n{degc}\nsoc = {_row(soc, 4)}\n{table}\ntau_s = {tau}\n{linear}{source}")
     thermal = [f"{key} = {value!r}" for key, value in about.thermal.model_dump(exclude={"source"}).items()]
     parts.append("\n".join(("\n[thermal]", *thermal, f'source = "{about.thermal.source}"')))
     return "\n".join((*parts, *(_error(error) for error in errors))) + "\n"
@@ -121,3 +124,30 @@ def _row(values: Sequence[float] | Floats, digits: int) -> str:
 def _wrapped(values: Floats, digits: int) -> str:
     rows = (values[k : k + 10] for k in range(0, len(values), 10))
     return "[\n" + "".join(f"  {', '.join(f'{v:.{digits}g}' for v in row)},\n" for row in rows) + "]"
+
+
+def write_measured(
+    path: Path,
+    fit: Fit,
+    about: About,
+    fitted: Sequence[str],
+    logs: Sequence[Log],
+    starts_s: Sequence[float] | None = None,
+) -> list[FitError]:
+    """Write the cell file, measure its error on `logs` as it was written, and write it with the errors.
+
+    Parameters
+    ----------
+    fitted
+        What the tables were computed from, for the file.
+    starts_s
+        From when on the error of each log counts [s]; None: from its start.
+    """
+    path.write_text(cell_toml(fit, about), encoding="utf-8")
+    load_cell.cache_clear()
+    cell = load_cell(str(path))
+    starts = [0.0] * len(logs) if starts_s is None else starts_s
+    errors = [fit_error(cell, log, fitted, from_s=start) for log, start in zip(logs, starts, strict=True)]
+    path.write_text(cell_toml(fit, about, errors), encoding="utf-8")
+    load_cell.cache_clear()
+    return errors

@@ -158,7 +158,6 @@ def cell_constants(file: CellFile) -> dict[int, float]:
         at.K_UNDER_V: file.ocv.overdischarge_v_per_soc,
         at.K_HYSTERESIS_RATE: file.hysteresis.rate,
         at.K_PAIRS: len(file.rc),
-        at.K_CHARGE_TRANSFER: 0.0 if file.charge_transfer is None else 1.0,
     }
 
 

@@ -23,28 +23,21 @@ from bench.plant.layout import (
     CIRCULATING_A,
     CONNECTED,
     DECAY1,
-    DECAY2,
-    DECAY3,
     EMF,
     HEAT_J,
     HYSTERESIS,
-    K_CHARGE_TRANSFER,
     K_HYSTERESIS_RATE,
     K_OVER_V,
     K_PAIRS,
     K_UNDER_V,
-    LINEAR_A,
+    LINEAR1_A,
     R0,
     R1,
-    R2,
-    R3,
     SENSE_A,
     SHARE,
     SOC,
     TEMPERATURE,
     U1,
-    U2,
-    U3,
     V_PER_K,
 )
 from bench.plant.tables import KELVIN, refresh_decays
@@ -95,7 +88,6 @@ def advance_cells(
     """
     pairs = int(constant[K_PAIRS])
     refresh_decays(h, pairs, cell, state)
-    transfer = constant[K_CHARGE_TRANSFER] != 0.0
     over_v, under_v, rate = constant[K_OVER_V], constant[K_UNDER_V], constant[K_HYSTERESIS_RATE]
     parallel = cell.shape[1] // group.shape[1]
     heat_j = chemical_j = 0.0
@@ -125,25 +117,13 @@ def advance_cells(
             )
             chemical_j += (middle_v - (REFERENCE_DEGC + KELVIN) * v_per_k) * i * h
 
-            pushed = i
-            if transfer:
-                pushed = cell[LINEAR_A, k] * math.asinh(i / cell[LINEAR_A, k])
-            u, r, a = cell[U1, k], cell[R1, k], cell[DECAY1, k]
-            w = a * u + (1.0 - a) * r * pushed
-            heat_w += pair_heat(u, w, r) + 0.5 * (u + w) * (i - pushed)
-            cell[U1, k] = w
-            emf += w
-            if pairs > 1:
-                u, r, a = cell[U2, k], cell[R2, k], cell[DECAY2, k]
-                w = a * u + (1.0 - a) * r * i
-                heat_w += pair_heat(u, w, r)
-                cell[U2, k] = w
-                emf += w
-            if pairs > 2:
-                u, r, a = cell[U3, k], cell[R3, k], cell[DECAY3, k]
-                w = a * u + (1.0 - a) * r * i
-                heat_w += pair_heat(u, w, r)
-                cell[U3, k] = w
+            for p in range(pairs):
+                linear_a = cell[LINEAR1_A + p, k]
+                pushed = i if linear_a == 0.0 else linear_a * math.asinh(i / linear_a)
+                u, r, a = cell[U1 + p, k], cell[R1 + p, k], cell[DECAY1 + p, k]
+                w = a * u + (1.0 - a) * r * pushed
+                heat_w += pair_heat(u, w, r) + 0.5 * (u + w) * (i - pushed)
+                cell[U1 + p, k] = w
                 emf += w
             cell[SOC, k], cell[HYSTERESIS, k], cell[EMF, k] = soc, branch, emf
             cell[HEAT_J, k] += heat_w * h

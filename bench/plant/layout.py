@@ -41,7 +41,9 @@ GROUP_FLAG_ROWS = 2
     DECAY1,  # exp(-h / tau) of the step length in STEP_S
     DECAY2,
     DECAY3,
-    LINEAR_A,  # charge transfer: current at which the first pair leaves Ohm's law
+    LINEAR1_A,  # current at which each pair leaves Ohm's law; 0: never
+    LINEAR2_A,
+    LINEAR3_A,
     V_PER_K,  # entropic coefficient at the present SOC
     AT_KELVIN,  # where in the tables the cell was last found
     AT_SOC,
@@ -49,8 +51,8 @@ GROUP_FLAG_ROWS = 2
     BONDED,  # 1: joined to its group; 0: its bond or fuse is open
     SHARE,  # of the group's current that flows through this cell ...
     CIRCULATING_A,  # ... and what flows through it besides [A], positive when it charges
-) = range(27)
-CELL_ROWS = 27
+) = range(29)
+CELL_ROWS = 29
 
 # Rows of `group`, float64 (rows, groups)
 (
@@ -240,15 +242,15 @@ STATE_SIZE = DAMAGED + 5 + 23
     K_UNDER_V,
     K_HYSTERESIS_RATE,
     K_PAIRS,  # number of RC pairs
-    K_CHARGE_TRANSFER,  # 1: the first pair follows Butler and Volmer
-) = range(44)
-CONSTANTS = 44
+) = range(43)
+CONSTANTS = 43
 
-# Rows of `axis`, float64 (rows, longest axis): what the cell file gives over one axis alone. The first five
+# Rows of `axis`, float64 (rows, longest axis): what the cell file gives over one axis alone. The first seven
 # over the temperatures of `ohm`, the logarithm where the Arrhenius law holds; the last two over its SOC.
-AXIS_PER_KELVIN, AXIS_LOG_TAU1, AXIS_LOG_TAU2, AXIS_LOG_TAU3, AXIS_LOG_LINEAR_A = range(5)
-AXIS_SOC, AXIS_V_PER_K = range(5, 7)
-AXIS_ROWS = 7
+AXIS_PER_KELVIN, AXIS_LOG_TAU1, AXIS_LOG_TAU2, AXIS_LOG_TAU3 = range(4)
+AXIS_LOG_LINEAR1_A, AXIS_LOG_LINEAR2_A, AXIS_LOG_LINEAR3_A = range(4, 7)
+AXIS_SOC, AXIS_V_PER_K = range(7, 9)
+AXIS_ROWS = 9
 
 # Slots of `fault`, bool: per tap, per tap, per sensor (three times), then the single ones
 (

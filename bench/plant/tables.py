@@ -17,14 +17,14 @@ from bench.cells import CellFile
 from bench.plant.layout import (
     AT_KELVIN,
     AT_SOC,
-    AXIS_LOG_LINEAR_A,
+    AXIS_LOG_LINEAR1_A,
     AXIS_LOG_TAU1,
     AXIS_PER_KELVIN,
     AXIS_ROWS,
     AXIS_SOC,
     AXIS_V_PER_K,
     DECAY1,
-    LINEAR_A,
+    LINEAR1_A,
     R0,
     R_FACTOR,
     SOC,
@@ -48,11 +48,9 @@ def cell_tables(file: CellFile, *, capacity_scale: float = 1.0) -> tuple[Floats,
     charge-transfer current is scaled by `capacity_scale`.
     """
     tables = [file.r0, *file.rc]
-    transfer, entropy = file.charge_transfer, file.entropy
+    entropy = file.entropy
     temperatures = [table.temperature_degc for table in tables]
     socs = [table.soc for table in tables]
-    if transfer is not None:
-        temperatures.append(transfer.temperature_degc)
     if entropy is not None:
         socs.append(entropy.soc)
     degc = np.unique(np.concatenate(temperatures))
@@ -70,9 +68,9 @@ def cell_tables(file: CellFile, *, capacity_scale: float = 1.0) -> tuple[Floats,
     for k, pair in enumerate(file.rc):
         log_tau = np.log(pair.tau_s)[:, None]
         axis[AXIS_LOG_TAU1 + k, : len(degc)] = _arrhenius(degc, pair.temperature_degc, log_tau)[:, 0]
-    if transfer is not None:
-        log_a = np.log(transfer.current_a * capacity_scale)[:, None]
-        axis[AXIS_LOG_LINEAR_A, : len(degc)] = _arrhenius(degc, transfer.temperature_degc, log_a)[:, 0]
+        if pair.linear_a is not None:
+            log_a = np.log(pair.linear_a * capacity_scale)[:, None]
+            axis[AXIS_LOG_LINEAR1_A + k, : len(degc)] = _arrhenius(degc, pair.temperature_degc, log_a)[:, 0]
     axis[AXIS_V_PER_K, : len(soc)] = 0.0 if entropy is None else np.interp(soc, entropy.soc, entropy.v_per_k)
     return ohm, axis
 
@@ -105,10 +103,9 @@ def place(value: float, row: int, last: int, start: int, axis: Floats) -> int:
 def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) -> None:
     """Look up what changes slowly, at each cell's SOC and temperature: resistances, time constants, entropy.
 
-    No pair, no charge transfer: not a number in the row, and not looked up.
+    A pair that obeys Ohm's law has no linear current: not a number in its row, 0 in the cell.
     """
     pairs, temperatures, socs = ohm.shape[0] - 1, ohm.shape[1], ohm.shape[2]
-    transfer = not math.isnan(axis[AXIS_LOG_LINEAR_A, 0])
     for k in range(cell.shape[1]):
         degc = min(max(cell[TEMPERATURE, k], LOW_DEGC), HIGH_DEGC)
         per_kelvin = 1.0 / (degc + KELVIN)
@@ -127,9 +124,9 @@ def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) 
         for p in range(pairs):
             row = AXIS_LOG_TAU1 + p
             cell[TAU1 + p, k] = math.exp(axis[row, i] + a * (axis[row, i + 1] - axis[row, i]))
-        if transfer:
-            row = AXIS_LOG_LINEAR_A
-            cell[LINEAR_A, k] = math.exp(axis[row, i] + a * (axis[row, i + 1] - axis[row, i]))
+            row = AXIS_LOG_LINEAR1_A + p
+            if not math.isnan(axis[row, 0]):
+                cell[LINEAR1_A + p, k] = math.exp(axis[row, i] + a * (axis[row, i + 1] - axis[row, i]))
         cell[V_PER_K, k] = axis[AXIS_V_PER_K, j] + b * (axis[AXIS_V_PER_K, j + 1] - axis[AXIS_V_PER_K, j])
     state[STEP_S] = -1.0
 

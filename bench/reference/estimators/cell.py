@@ -1,7 +1,7 @@
 """The reference model's own cell: a cell file as functions of SOC, temperature and current.
 
-Open-circuit voltage with a hysteresis branch and entropic shift, ohmic resistance, up to three RC pairs, the
-first with Butler-Volmer charge transfer. The plant has equations of its own for the same tables.
+Open-circuit voltage with a hysteresis branch and entropic shift, ohmic resistance, up to three RC pairs, with
+or without Butler-Volmer charge transfer. The plant has equations of its own for the same tables.
 """
 
 from __future__ import annotations
@@ -117,14 +117,14 @@ class CellModel:
         tau = arrhenius(temperature_degc, table.temperature_degc, table.tau_s)
         return self.resistance_factor * ohm, np.broadcast_to(tau, ohm.shape)
 
-    def transferred_a(self, current_a: ArrayLike, temperature_degc: ArrayLike) -> Floats:
-        """Current [A] that would give pair 0 the same steady voltage if it obeyed Ohm's law."""
+    def transferred_a(self, k: int, current_a: ArrayLike, temperature_degc: ArrayLike) -> Floats:
+        """Current [A] that would give pair `k` the same steady voltage if it obeyed Ohm's law."""
         i = np.asarray(current_a, dtype=np.float64)
-        table = self.file.charge_transfer
-        if table is None:
+        table = self.file.rc[k]
+        if table.linear_a is None:
             return i
         scale = self.capacity_ah / self.file.capacity_ah
-        knee = scale * arrhenius(temperature_degc, table.temperature_degc, table.current_a)
+        knee = scale * arrhenius(temperature_degc, table.temperature_degc, table.linear_a)
         found: Floats = knee * np.arcsinh(i / knee)
         return found
 

@@ -64,7 +64,7 @@ class Tables:
 
     def resistances(self, looked_up: Floats) -> Floats:
         """Ohmic resistance and that of each pair [ohm] out of `at`, shape (1 + pairs, *points)."""
-        return looked_up[[0, *range(3, 3 + self.pairs)]]
+        return looked_up[[0, *range(2, 2 + self.pairs)]]
 
     def extremes_within(
         self, low_soc: Floats, high_soc: Floats, temperature_degc: Floats
@@ -124,15 +124,15 @@ def _tables_of(same: _Same) -> Tables:
     file = same.file
     model = CellModel(file)
     soc, degc = np.meshgrid(_SOC, _DEGC)
-    transfer = file.charge_transfer
-    knee = (
+    knees = [
         np.zeros_like(degc)
-        if transfer is None
-        else arrhenius(degc, transfer.temperature_degc, transfer.current_a)
-    )
+        if pair.linear_a is None
+        else arrhenius(degc, pair.temperature_degc, pair.linear_a)
+        for pair in file.rc
+    ]
     of_pairs = [part for k in range(model.pairs) for part in model.pair(k, soc, degc)]
     values = np.array(
-        [model.r0_ohm(soc, degc), model.entropy_v_per_k(soc), knee, *of_pairs[::2], *of_pairs[1::2]]
+        [model.r0_ohm(soc, degc), model.entropy_v_per_k(soc), *of_pairs[::2], *of_pairs[1::2], *knees]
     )
     ocv = file.ocv
     return Tables(
@@ -253,8 +253,12 @@ def answer(
         before = ohm
         looked_up = tables.at(z, degc)
         ohm = start.factor * tables.resistances(looked_up)
-        reached = 0.5 * (before[1:] + ohm[1:]) * _transferred(tables, start, i, looked_up[2])
-        pair_v = reached + (pair_v - reached) * np.exp(-dt / looked_up[3 + tables.pairs :])
+        reached = (
+            0.5 * (before[1:] + ohm[1:]) * _transferred(tables, start, i, looked_up[2 + 2 * tables.pairs :])
+        )
+        pair_v = reached + (pair_v - reached) * np.exp(
+            -dt / looked_up[2 + tables.pairs : 2 + 2 * tables.pairs]
+        )
         emf_v, hysteresis_v, slope = _emf(tables, start, direction, z, degc, branch, pair_v, looked_up)
         i, size = _current(emf_v, ohm[0], direction, current_a, power_w, driver)
         farthest = np.maximum(farthest, direction * (emf_v + ohm[0] * i))
@@ -279,11 +283,12 @@ def _emf(
 
 
 def _transferred(tables: Tables, start: Start, i: Floats, knee_a: Floats) -> Floats:
-    """Current that each pair sees as Ohm's law would, shape (pairs, rows, cells): asinh for the first."""
+    """Current that each pair sees as Ohm's law would, shape (pairs, rows, cells); a knee of 0 is none."""
     seen = np.repeat(i[None], tables.pairs, axis=0)
-    if (knee_a > 0.0).all():
-        knee = knee_a * start.capacity_ah / tables.capacity_ah
-        seen[0] = knee * np.arcsinh(i / knee)
+    for k in range(tables.pairs):
+        if (knee_a[k] > 0.0).all():
+            knee = knee_a[k] * start.capacity_ah / tables.capacity_ah
+            seen[k] = knee * np.arcsinh(i / knee)
     return seen
 
 
