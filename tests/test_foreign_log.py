@@ -68,6 +68,40 @@ def test_text_in_utf_16_and_in_latin_1_is_read(tmp_path: Path) -> None:
     assert values(log_of(tmp_path, text.encode("latin-1"), columns)) == PLAIN
 
 
+#: In the manner of cyclers: names with units in brackets or behind a stroke, clocks, rows of units.
+MANNERS = {
+    "brackets": (
+        "n,Test_Time(s),Current(A),Voltage(V),Aux_1 (C)\n1,0.0,-1.5,3.7,25\n2,1.0,2,3.71,24.5\n",
+        "t=Test_Time(s),i=Current(A),v=Voltage(V),T=Aux_1 (C)",
+    ),
+    "strokes, tabs, decimal commas, words above": (
+        "ASCII FILE\r\nNb header lines : 3\r\nmode\ttime/s\tEcell/V\t<I>/mA\tT/°C\r\n"
+        "1\t0,0E+00\t3,70E+00\t-1,50E+03\t25,0\r\n1\t1,0E+00\t3,71E+00\t2,0E+03\t24,5\r\n",
+        "t=time/s,i=<I>/mA,v=Ecell/V,T=T/°C",
+    ),
+    "a clock, mV and mA": (
+        "\ufeffID,Time(h:min:s.ms),Voltage(mV),Current(mA),T(℃)\n"
+        "1,0:00:00.000,3700,-1500,25\n2,0:00:01.000,3710,2000,24.5\n",
+        "t=Time(h:min:s.ms),i=Current(mA),v=Voltage(mV),T=T(℃)",
+    ),
+    "hours and a row of units": (
+        "#Cell: X\nStep;Test Time;Voltage;Current;Temp\n;h;V;A;°C\n"
+        "1;0;3,7;-1,5;25\n1;0,00027777778;3,71;2;24,5\n",
+        "t=Test Time,i=Current,v=Voltage,T=Temp",
+    ),
+}
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_what_cyclers_write_needs_no_units_stated(tmp_path: Path, manner: str) -> None:
+    text, columns = MANNERS[manner]
+    log = log_of(tmp_path, text, columns)
+
+    assert log.t_s == pytest.approx([0.0, 1.0], abs=1e-6)
+    for key, expected in PLAIN.items():
+        assert log.only(key).value == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     "stamps",
     [
@@ -240,7 +274,7 @@ def test_cells_without_a_value_are_left_out_and_flagged(tmp_path: Path) -> None:
     assert values(log) == {"i": [1.0, 4.0], "v": [3.7, 3.7, 3.7], "T": [25.0, 25.0, 25.0]}
     assert [str(flag) for flag in log.flags] == [
         "missing: line 3: i_A, temp_C: 1 of 4 rows without a value, left out",
-        "non-finite: line 4: i_A: 1 of 4 rows infinite, left out",
+        "non-finite: line 4: i_A: 1 of 4 rows infinite or beyond all measure, left out",
         "missing: line 4: v_V: 1 of 4 rows without a value, left out",
     ]
 

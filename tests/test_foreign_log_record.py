@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
-from bench.foreign_log import ForeignLog, read_log, read_mapping
+from bench.foreign_log import ForeignLog, checked, read_log, read_mapping
 from bench.foreign_log.events import read_events
 from bench.foreign_log.record import records_of, traces_of
+from bench.offline import judge_log
 from bench.record import Event
+from dut_profiles.profile import load_profile
 
 
 def log_of(tmp_path: Path, text: str, columns: str, reported: str = "", **stated: float) -> ForeignLog:
@@ -108,6 +112,30 @@ def test_a_table_of_two_rates_has_no_gap(tmp_path: Path) -> None:
     log = log_of(tmp_path, "\n".join(lines), "t=t,i=x,pack_v=y")
 
     assert not log.gap.any()
+
+
+def near(low: float, high: float) -> st.SearchStrategy[str]:
+    """Mostly a number of that range; now and then what loggers write where they have none, or nonsense."""
+    odd = st.sampled_from(["", "nan", "inf", "65.535", "1e308", "-1e-320"])
+    return st.integers(0, 40).flatmap(lambda k: odd if k == 0 else st.floats(low, high).map(repr))
+
+
+STEPS = st.sampled_from([0.0, 0.1, *[1.0] * 8, 100.0, 1e5, 1e9])
+ROWS = st.lists(st.tuples(STEPS, near(-50, 50), near(2.6, 4.1), near(-10, 50)), min_size=1, max_size=40)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=ROWS)
+def test_any_numbers_can_be_judged_or_are_refused(tmp_path: Path, steps: list[tuple]) -> None:
+    t_s = np.cumsum([step[0] for step in steps]).tolist()
+    text = "t,i,v,T\n" + "".join(f"{t!r},{','.join(step[1:])}\n" for t, step in zip(t_s, steps, strict=True))
+    try:
+        log = checked(log_of(tmp_path, text, "t=t,i=i,v=v,T=T", "i=i,v=v"))
+        found = judge_log(log, load_profile("hd_lfp_24s"), uncertainty={"v": 0.01})
+    except InvalidInput:
+        return
+    assert found.verdict == ("fail" if found.findings else "pass" if found.judged else "inconclusive")
+    assert all(np.isfinite(finding.t_s) for finding in found.findings)
 
 
 # -- events -------------------------------------------------------------------------------------------

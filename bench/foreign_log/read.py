@@ -16,7 +16,7 @@ from bench.foreign_log.keys import Key, Mapping, Wanted, key_of, matches, resolv
 from bench.foreign_log.log import Column, ForeignLog, listed
 from bench.foreign_log.mf4_table import Mf4Table, is_mf4
 from bench.foreign_log.table import Flag, Ints, RawColumn, Table
-from bench.foreign_log.timebase import demand_order, longer_than
+from bench.foreign_log.timebase import LARGEST, demand_order, longer_than
 from bench.foreign_log.units import Unit
 from bench.foreign_log.values import is_stamped, numbers, stamps, states
 from bench.record import Floats
@@ -199,13 +199,13 @@ class _Reader:
 
     def _known(self, value: Floats, t_s: Floats, raw: RawColumn, wanted: Wanted) -> Ints:
         """Indices of the finite values; the others are kept in mind for `flag_holes`."""
-        for kind, holes in (("missing", np.isnan(value)), ("non-finite", np.isinf(value))):
+        for kind, holes in (("missing", np.isnan(value)), ("non-finite", np.abs(value) > LARGEST)):
             hit = np.flatnonzero(holes)
             if len(hit):
                 k = int(hit[0])
                 place = (kind, float(t_s[k]), int(raw.line[k]), len(hit), len(value))
                 self.holes.setdefault(place, []).append(raw.name)
-        kept = np.flatnonzero(np.isfinite(value))
+        kept = np.flatnonzero(np.abs(value) <= LARGEST)
         if not len(kept):
             raise InvalidInput(
                 f"{self.path}, column {raw.name!r}", expected=f"values of {wanted}", found="none in any row"
@@ -215,6 +215,6 @@ class _Reader:
     def flag_holes(self) -> None:
         """One flag for all columns with the same holes: a table of several rates has many."""
         for (kind, t_s, line, count, rows), names in self.holes.items():
-            what = "without a value" if kind == "missing" else "infinite"
+            what = "without a value" if kind == "missing" else "infinite or beyond all measure"
             text = f"{listed(names)}: {count} of {rows} rows {what}, left out"
             self.flags.append(Flag(kind, t_s, line, text))
