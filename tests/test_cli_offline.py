@@ -167,7 +167,7 @@ def test_estimate_prints_tables_and_flags(bmsbench, tmp_path: Path) -> None:
     for words in (
         "v_V",
         "SOC at the last row",
-        "Resistance between two samples (1 s apart",
+        "Mean resistance between two samples (1 s apart",
         "20.0",
         "soc.csv",
     ):
@@ -194,6 +194,18 @@ def test_rows_with_holes_repeats_and_gaps_all_have_an_estimate(bmsbench, tmp_pat
     assert found[:, 0].tolist() == [float(line.split(",")[0]) for line in lines[1:]]
     assert np.isfinite(found).all()
     assert {"missing", "repeated", "gap", "bridged"} <= said.flags
+
+
+def test_charge_in_gaps_is_said_to_be_missing(bmsbench, tmp_path: Path) -> None:
+    t_s, current_a, soc = drive(20)
+    kept = (t_s < 300.0) | (t_s >= 600.0)
+    log = write_log(tmp_path / "log.csv", t_s[kept], current_a[kept], soc[kept])
+    shown = bmsbench("estimate", log, *NMC, "--json").shown
+    said = bmsbench("estimate", log, *NMC)
+
+    # Of 1199 s, those from 299 s to 600 s.
+    assert (shown["gap_s"], shown["counted_s"]) == (301.0, 898.0)
+    assert "NOT COUNTED in this: 301 s of gaps." in said.out
 
 
 def test_other_units_and_sign_give_the_same_estimate(bmsbench, tmp_path: Path) -> None:

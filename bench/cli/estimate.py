@@ -142,6 +142,8 @@ def _result(log: ForeignLog, file: CellFile, found: LogEstimate) -> dict[str, An
         **_resistance(found),
         "charged_ah": moved and moved.charged_ah,
         "discharged_ah": moved and moved.discharged_ah,
+        "counted_s": moved and moved.counted_s,
+        "gap_s": moved and moved.gap_s,
         "equivalent_full_cycles": moved and moved.equivalent_full_cycles(found.capacity_ah),
         "soc_cycles": float(found.cycles.count.sum()),
         "deepest_cycle": float(found.cycles.depth.max(initial=0.0)),
@@ -181,8 +183,8 @@ _SHOWN = (
     ("soc_end", "SOC at the last row", ".1f", "%", 100.0),
     ("capacity_ah", "Capacity", ".3f", "Ah", 1.0),
     ("soh_capacity", "Capacity over the cell file's", ".1f", "%", 100.0),
-    ("ohmic_ohm", "Resistance between two samples", ".3f", "mΩ", 1e3),
-    ("pulse_ohm", "Pulse resistance", ".3f", "mΩ", 1e3),
+    ("ohmic_ohm", "Mean resistance between two samples", ".3f", "mΩ", 1e3),
+    ("pulse_ohm", "Mean pulse resistance", ".3f", "mΩ", 1e3),
     ("resistance_growth", "Pulse resistance over the cell file's", ".2f", "", 1.0),
     ("current_offset_in_log_a", "The log's current shows too much, in its own sign", ".3f", "A", 1.0),
 )
@@ -203,9 +205,11 @@ def _print(result: dict[str, Any]) -> None:
     if result["charged_ah"] is not None:
         typer.echo(
             f"Charged {result['charged_ah']:.3f} Ah, discharged {result['discharged_ah']:.3f} Ah in "
-            f"{result['duration_s']:g} s: {result['equivalent_full_cycles']:.2f} equivalent full cycles, "
+            f"{result['counted_s']:g} s: {result['equivalent_full_cycles']:.2f} equivalent full cycles, "
             f"{result['soc_cycles']:g} swings of SOC, the deepest {100.0 * result['deepest_cycle']:.1f} %"
         )
+        if result["gap_s"] > 0.0:
+            typer.echo(f"NOT COUNTED in this: {result['gap_s']:g} s of gaps. What flowed then is not known.")
     typer.echo("Bounds are meant to hold the truth in 95 % of cases.")
     for reason in result["untold"]:
         typer.echo(f"Not told: {reason}")

@@ -36,6 +36,8 @@ class LogEstimate:
         One entry for each row of the log, shape (rows,).
     track
         The estimate on the times of the current.
+    cycles
+        Swings of the SOC, counted back from its last estimate.
     capacity_ah
         Capacity that the estimate was made with: the stated one, else the cell file's.
     """
@@ -113,9 +115,14 @@ def estimate_log(
         upper=upper,
         track=track,
         capacity_ah=present_ah,
-        capacity=_told(lambda: capacity(samples, cell, track, initial=stated, max_gap_s=max_gap_s), untold),
-        pulses=_told(lambda: pulses(samples, track, model), untold),
+        capacity=_told(
+            "capacity",
+            lambda: capacity(samples, cell, track, initial=stated, max_gap_s=max_gap_s),
+            untold,
+        ),
+        pulses=_told("resistance", lambda: pulses(samples, track, model), untold),
         throughput=_told(
+            "throughput",
             lambda: throughput(
                 samples.t_s,
                 samples.current_a,
@@ -124,10 +131,24 @@ def estimate_log(
             ),
             untold,
         ),
-        cycles=soc_cycles(track.soc, least_depth=LEAST_DEPTH),
+        cycles=soc_cycles(counted_back(samples, track, present_ah, max_gap_s), least_depth=LEAST_DEPTH),
         untold=tuple(untold),
         flags=(*log.flags, *_unused(log), *samples.flags, *_flags(track)),
     )
+
+
+def counted_back(samples: CellLog, track: SocTrack, capacity_ah: float, max_gap_s: float) -> Floats:
+    """SOC counted back from the last estimate, 0..1, shape (time,).
+
+    The estimate itself begins where it was told or where it had to guess; its way from there to the truth
+    would count as a swing of the cell. What flowed in gaps is not known, and does not count.
+    """
+    current_a = np.nan_to_num(samples.current_a - track.current_offset_a[-1])
+    step_s = np.diff(samples.t_s)
+    moved_as = 0.5 * (current_a[1:] + current_a[:-1]) * np.where(step_s > max_gap_s, 0.0, step_s)
+    charge_ah = np.concatenate(([0.0], np.cumsum(moved_as))) / 3600.0
+    soc: Floats = np.clip(track.soc[-1] + (charge_ah - charge_ah[-1]) / capacity_ah, 0.0, 1.0)
+    return soc
 
 
 def on_rows(log: ForeignLog, samples: CellLog, track: SocTrack) -> tuple[Floats, Floats, Floats]:
@@ -146,12 +167,12 @@ def on_rows(log: ForeignLog, samples: CellLog, track: SocTrack) -> tuple[Floats,
     )
 
 
-def _told(part: Callable[[], _Part], untold: list[str]) -> _Part | None:
+def _told(name: str, part: Callable[[], _Part], untold: list[str]) -> _Part | None:
     """The part, or None with its reason: a log that does not tell one thing may tell the others."""
     try:
         return part()
     except InvalidInput as reason:
-        untold.append(str(reason))
+        untold.append(f"{name}: expected {reason.expected}, found {reason.found}")
         return None
 
 

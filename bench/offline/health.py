@@ -129,7 +129,7 @@ def model_pulse_ohm(
     ohm = model.r0_ohm(soc, temperature_degc) + moved * model.slope_v(np.clip(soc, 0.01, 0.99))
     for k in range(model.pairs):
         pair_ohm, tau_s = model.pair(k, soc, temperature_degc)
-        share = float(model.transferred_a(current_a, temperature_degc)) / current_a if k == 0 else 1.0
+        share = float(model.transferred_a(k, current_a, temperature_degc)) / current_a
         ohm = ohm + share * pair_ohm * (1.0 - np.exp(-pulse_s / tau_s))
     return ohm
 
