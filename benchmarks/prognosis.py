@@ -146,16 +146,22 @@ def drift(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
 
 
 def heating(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
-    t_s = np.arange(0.0, 16 * HOUR_S, 5.0)
+    return heated(rng, rng.normal(0.0, sigma, (11_520, SENSORS)), magnitude)
+
+
+def heating_in_slow_noise(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
+    phi = float(np.exp(-5.0 / local_heating.CORRELATION_S))
+    noise = rng.normal(0.0, sigma * np.sqrt(1.0 - phi * phi), (11_520 + 200, SENSORS))
+    return heated(rng, lfilter([1.0], [1.0, -phi], noise, axis=0)[200:], magnitude)
+
+
+def heated(rng: np.random.Generator, noise: np.ndarray, magnitude: float) -> Evidence:
+    """A day's swing and a duty of 150 A for half an hour in 90 minutes, seen every 5 s for 16 h."""
+    t_s = np.arange(len(noise)) * 5.0
     current_a = np.where((t_s // 1800).astype(int) % 3 == 1, -150.0, 0.0)
     heat = local_heating.lagged(t_s=t_s, value=(current_a / 150.0) ** 2, lag_s=900.0, start=0.0)
     day = 5.0 * np.sin(2.0 * np.pi * t_s / DAY_S)[:, None] * rng.normal(1.0, 0.03, SENSORS)
-    degc = (
-        20.0
-        + day
-        + heat[:, None] * rng.normal(10.0, 1.5, SENSORS)
-        + rng.normal(0.0, sigma, (len(t_s), SENSORS))
-    )
+    degc = 20.0 + day + heat[:, None] * rng.normal(10.0, 1.5, SENSORS) + noise
     degc[:, 2] += magnitude / 60.0 * 1800.0 * -np.expm1(-after(t_s, 10 * HOUR_S) / 1800.0)
     return local_heating.heating_evidence(t_s=t_s, current_a=current_a, temperature_degc=degc)
 
@@ -196,6 +202,8 @@ CASES = (
          (0.3e-3, 0.6e-3, 1e-3, 2e-3, 5e-3), drift),
     Case("local heating", "K/min", 1.0, local_heating.RULE, Sensing(0.5, 0.1), 10 * HOUR_S, 16,
          (0.1, 0.25, 0.5, 1.0, 2.0), heating),
+    Case("local heating, noise of 60 s", "K/min", 1.0, local_heating.RULE, Sensing(0.5, 0.1), 10 * HOUR_S, 16,
+         (0.25, 1.0), heating_in_slow_noise),
     Case("resistance growth", "%/d", 1e2, resistance_growth.RULE, Sensing(0.02, 0.004), 60 * DAY_S, 120 * 24,
          (0.002, 0.006, 0.01, 0.02, 0.05), resistance),
     Case("imbalance growth", "%/d", 1e2, imbalance_growth.RULE, Sensing(0.02, 0.004), 30 * DAY_S, 80 * 24,
