@@ -99,8 +99,23 @@ def test_a_cell_at_6_v_is_still_a_measurement(tmp_path: Path) -> None:
 
 
 def test_many_wild_samples_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"log\.csv:2, column 'v'.*20 of 200 samples outside"):
-        checked_log(tmp_path, v=np.where(T_S % 10 == 0, 65.535, VOLTAGE_V))
+    with pytest.raises(
+        InvalidInput, match=r"log\.csv:2, column 'v'.*found 60 V, and 20 of 200 samples outside"
+    ):
+        checked_log(tmp_path, v=np.where(T_S % 10 == 0, 60.0 + T_S, VOLTAGE_V))
+
+
+def test_one_word_for_not_available_may_stand_in_up_to_half_of_the_rows(tmp_path: Path) -> None:
+    log = checked_log(tmp_path, v=np.where(T_S % 2 == 0, 65.535, VOLTAGE_V))
+
+    assert len(log.only("v").value) == ROWS / 2
+    assert log.only("v").value.max() < 4.0
+    assert "100 samples such as 65.535 V are none, left out" in log.flags[0].text
+
+
+def test_a_voltage_in_mv_that_is_0_now_and_then_is_not_taken_for_the_zeros(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="try --units v=mV"):
+        checked_log(tmp_path, v=np.where(T_S % 10 == 0, 0.0, 3300.0))
 
 
 @pytest.mark.parametrize("key", ["i", "v", "T"])

@@ -36,8 +36,9 @@ PLAUSIBLE: dict[str, Plausible] = {
     "soh": Plausible(0.1, 1.5, 0.0, 2.0),
     "pack_v": Plausible(0.5, 2000.0, -50.0, 3000.0),
 }
-#: Largest share of samples that may be left out as no measurement, project default.
-MOST_WILD = 0.05
+#: Largest share of samples that may be left out as no measurement, project default; and if all of them are
+#: one value, which is then a word for "not available".
+MOST_WILD, MOST_SAME = 0.05, 0.5
 #: Fewer samples say nothing about standing still.
 _FEW = 10
 #: A voltage that does not change for so many samples while the current does has stopped, project default.
@@ -76,33 +77,45 @@ def _in_range(log: ForeignLog, column: Column, flags: list[Flag]) -> Column:
     known = PLAUSIBLE.get(column.key)
     if known is None:
         return column
-    middle = float(np.median(column.value))
-    where = f"{log.path}, column {column.name!r}"
+    wild = (column.value < known.least) | (column.value > known.most)
+    share, same = float(wild.mean()), len(np.unique(column.value[wild])) == 1
+    if wild.any() and (share <= MOST_WILD or (same and share <= MOST_SAME)):
+        k = int(np.argmax(wild))
+        text = (
+            f"{column} ({column.name}): {wild.sum()} samples such as {_value(column, k)} are none, left out"
+        )
+        flags.append(Flag("implausible", float(column.t_s[k]), int(column.line[k]), text))
+        column = replace(column, t_s=column.t_s[~wild], value=column.value[~wild], line=column.line[~wild])
+        wild = wild[~wild]
+    _demand_unit(log, column, known, flags)
+    if wild.any():
+        k = int(np.argmax(wild))
+        raise InvalidInput(
+            f"{log.path}:{column.line[k]}, column {column.name!r}",
+            expected=f"{column.key} between {known.least:g} and {known.most:g}{_own_unit(column)}",
+            found=f"{_value(column, k)}, and {wild.sum()} of {len(wild)} samples outside",
+        )
+    return column
+
+
+def _demand_unit(log: ForeignLog, column: Column, known: Plausible, flags: list[Flag]) -> None:
+    """Refuse a column whose middle cannot be, and would be in another unit."""
+    middle, own = float(np.median(column.value)), _own_unit(column)
     remedy = _unit_to_try(column, lambda value: known.low <= float(np.median(value)) <= known.high)
-    own = _own_unit(column)
     if middle > known.high or (middle < known.low and (remedy or middle < known.least)):
         hint = f"; {remedy}" if remedy else ""
         raise InvalidInput(
-            where,
+            f"{log.path}, column {column.name!r}",
             expected=f"{column.key} between {known.low:g} and {known.high:g}{own}",
             found=f"{middle:g}{own} in the middle, read in {column.unit} (unit by {column.unit_from}){hint}",
         )
     if middle < known.low:
         text = f"{column} ({column.name}): {middle:g}{own} in the middle is unusually low"
         flags.append(Flag("implausible", float(column.t_s[0]), int(column.line[0]), text))
-    wild = (column.value < known.least) | (column.value > known.most)
-    if not wild.any():
-        return column
-    k, count = int(np.argmax(wild)), int(wild.sum())
-    if count > MOST_WILD * len(wild):
-        raise InvalidInput(
-            f"{log.path}:{column.line[k]}, column {column.name!r}",
-            expected=f"{column.key} between {known.least:g} and {known.most:g}{own}",
-            found=f"{column.value[k]:g}{own}, and {count} of {len(wild)} samples outside",
-        )
-    text = f"{column} ({column.name}): {count} samples such as {column.value[k]:g}{own} are none, left out"
-    flags.append(Flag("implausible", float(column.t_s[k]), int(column.line[k]), text))
-    return replace(column, t_s=column.t_s[~wild], value=column.value[~wild], line=column.line[~wild])
+
+
+def _value(column: Column, k: int) -> str:
+    return f"{column.value[k]:g}{_own_unit(column)}"
 
 
 def _quantity(column: Column) -> Quantity:

@@ -9,7 +9,6 @@ from bench.errors import InvalidInput
 from bench.foreign_log.table import Flag, Ints, RawColumn
 from bench.record import Floats
 
-
 #: Nothing that is measured is larger, in any unit that is known here; sums of such values stay finite.
 LARGEST = 1e15
 
