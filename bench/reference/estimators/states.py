@@ -32,6 +32,8 @@ class CellStates:
         Multiplies every resistance of the cell file.
     branch
         Hysteresis branch, -1 discharge to +1 charge.
+    size
+        How many times as heavy as the cell of the file: 2 for two in parallel. Ageing does not change it.
     soc_uncertainty, resistance_uncertainty
         Of SOC (absolute) and of the resistances (relative).
     voltage_uncertainty_v, temperature_uncertainty_k, branch_uncertainty
@@ -44,6 +46,7 @@ class CellStates:
     capacity_ah: ArrayLike | None = None
     resistance_factor: ArrayLike = 1.0
     branch: ArrayLike = 0.0
+    size: ArrayLike = 1.0
     soc_uncertainty: ArrayLike = 0.0
     resistance_uncertainty: ArrayLike = 0.0
     voltage_uncertainty_v: ArrayLike = 0.0
@@ -61,6 +64,7 @@ class Known:
     capacity_ah: Floats
     resistance_factor: Floats
     branch: Floats
+    size: Floats
     soc_uncertainty: Floats
     resistance_uncertainty: Floats
     voltage_uncertainty_v: Floats
@@ -79,7 +83,7 @@ class Known:
             name: _array(name, value, (pairs, count) if name == "overvoltage_v" else (count,))
             for name, value in given.items()
         }
-        for name in ("capacity_ah", "resistance_factor"):
+        for name in ("capacity_ah", "resistance_factor", "size"):
             _expect(name, "positive numbers", bool((known[name] > 0.0).all()), given[name])
         for name in (name for name in known if "uncertainty" in name):
             _expect(name, "no negative number", bool((known[name] >= 0.0).all()), given[name])
@@ -160,5 +164,6 @@ def _hypothesis(tables: Tables, known: Known, direction: int, horizons: Floats, 
         capacity_ah=over(known.capacity_ah),
         factor=over(factors),
         shift_v=over(towards * known.voltage_uncertainty_v),
+        size=over(known.size),
         horizon_s=horizons[:, None],
     )
