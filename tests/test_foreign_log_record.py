@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from bench.errors import InvalidInput
 from bench.foreign_log import ForeignLog, checked, read_log, read_mapping
 from bench.foreign_log.events import read_events
+from bench.foreign_log.keys import KEYS
 from bench.foreign_log.record import records_of, traces_of
 from bench.offline import judge_log
 from bench.record import Event
@@ -41,6 +43,18 @@ def test_measured_and_reported_columns_become_traces_under_their_standard_names(
     assert (traces["current_a"].unit, traces["cell_v"].unit, traces["charge_path"].unit) == ("A", "V", "1")
     assert traces["charge_path"].value.tolist() == [1.0] * 5
     assert flags == []
+
+
+def test_every_trace_that_the_reference_model_reads_has_a_key() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "record.md").read_text(encoding="utf-8")
+    tables, _, _ = page.partition("## Events")
+    rows = [line.split("|")[1] for line in tables.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([\w.<>]+)`", row)}
+    keyed = {key.trace for key in KEYS.values()}
+
+    assert len(documented) > 20
+    unknown = {name for name in documented if name.removeprefix("dut.") not in keyed}
+    assert {name for name in unknown if not name.startswith(("switch.", "dut.alarm."))} == set()
 
 
 def test_channels_that_are_not_mapped_count_as_not_measured(tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ KEYS: dict[str, Key] = {
     "regen_limit_a": Key("current", "regen_limit_a"),
     "insulation_ohm": Key("resistance", "insulation_ohm"),
     "insulation_ohm_per_v": Key("resistance", "insulation_ohm_per_v"),
+    "capture_a": Key("current", "capture_a"),
     "fan_rpm": Key("number", "fan_rpm"),
+    "heater": Key("switch", "heater"),
 }
 #: Families of keys, all of switches: `alarm.cell_overvoltage`, `switch.main_plus`.
 FAMILIES = ("alarm.", "switch.")

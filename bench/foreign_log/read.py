@@ -23,6 +23,8 @@ from bench.record import Floats
 
 #: A pause longer than this many median periods is a gap, project default.
 GAP_FACTOR = 10.0
+#: Currents whose sign is that of the pack: the others are magnitudes, or have a sign of their own.
+_PACK_CURRENTS = ("current_a", "capture_a")
 #: Largest share of rows that may repeat the stamp of the row before, project default.
 MOST_REPEATED = 0.5
 
@@ -191,7 +193,7 @@ class _Reader:
         if key.quantity == "switch":
             return states(raw, self.path)
         value = numbers(raw, self.path, decimal_comma=self.decimal_comma) * unit.factor + unit.offset
-        if key.trace == "current_a":
+        if key.trace in _PACK_CURRENTS:
             value = value + mapping.current_offset_a
             # Adding 0.0 turns the -0.0 of a resting cycler into 0.0.
             value = (-value if mapping.discharge_positive else value) + 0.0
