@@ -16,6 +16,7 @@ from bench.reference.estimators.filter import (
     OFFSET_A,
     PAIR,
     PAIR_ERROR,
+    PAIRS,
     PASSING_V,
     R0_ERROR,
     SOC,
@@ -47,18 +48,23 @@ class ModelDoubt:
         What the curve's error grows by in an hour [V], as the root of time.
     hysteresis
         How far the branch strays from its law, of 1 from mean to charge branch.
-    resistance, resistance_walk
-        Relative error of ohmic and of RC resistances, and its change over one full charge moved.
+    resistance, core_k, resistance_walk
+        Relative error of ohmic and of RC resistances; how much warmer than its case a cell may be [K], which
+        adds what the file says a kelvin does; and change over one full charge moved, as a part of both.
     capacity
         Relative error of the capacity.
     passing_v, passing_fraction, passing_s
         Voltage error that comes and goes: at least [V], as a part of the polarisation, and for how long [s].
     loaded_v
         What one second of voltage is worth under load [V]; longer steps are worth more, as the root.
-    given, no_offset
-        Weight of "the initial SOC that was given is right" and of "the current has no offset".
-    no_offset_per_h, offset_walk_per_h
-        Offset that still counts as none, and walk of the offset in an hour, in capacities per hour.
+    given, offset_weight
+        Weight of "the initial SOC that was given is right"; of no, of a small and of any current offset.
+    preference
+        On a flat curve, the estimate (not the bound) takes the given SOC and no offset for so much likelier.
+    evidence
+        What a likelihood counts for the bound, 0..1: errors of a model are alike from one sample to the next.
+    no_offset_per_h, small_offset_per_h, offset_walk_per_h
+        Offset that still counts as none, or as small, and walk of it in an hour, in capacities per hour.
     least_slope_v
         Slope of the curve [V per unit of SOC] below which voltage corrects neither SOC nor offset.
     """
@@ -69,8 +75,9 @@ class ModelDoubt:
     curve_length: float = 0.12
     curve_walk_v: float = 0.003
     hysteresis: float = 0.3
-    resistance: float = 0.2
+    resistance: float = 0.15
     resistance_walk: float = 0.2
+    core_k: float = 3.0
     capacity: float = 0.025
     passing_v: float = 0.005
     passing_fraction: float = 0.1
@@ -93,11 +100,11 @@ class ModelDoubt:
         sd = np.sqrt(self.curve_v**2 + (self.curve_soc * slope) ** 2 + branches**2)
         return sd[:, None] * sd * self._alike() + 1e-10 * np.eye(KNOTS)
 
-    def for_filters(self, model: CellModel) -> Doubts:
+    def for_filters(self, model: CellModel, temperature_degc: float) -> Doubts:
         """The part that the filters need while they run."""
         return Doubts(
             offset_walk_a=self.offset_walk_per_h * model.capacity_ah,
-            resistance_walk=self.resistance_walk,
+            resistance_walk=self.resistance_walk * self.of_resistance(model, temperature_degc),
             hysteresis=self.hysteresis,
             passing_v=self.passing_v,
             passing_fraction=self.passing_fraction,
@@ -105,6 +112,13 @@ class ModelDoubt:
             evidence=self.evidence,
             curve_walk=self.curve_walk_v**2 / 3600.0 * self._alike(),
         )
+
+    def of_resistance(self, model: CellModel, temperature_degc: float) -> float:
+        """Relative doubt of the resistances; more in the cold, where a few kelvin inside the cell matter."""
+        warmer, colder = model.r0_ohm(0.5, [temperature_degc + 1.0, temperature_degc - 1.0])
+        fast = model.pair(0, 0.5, [temperature_degc + 1.0, temperature_degc - 1.0])[0]
+        per_k = max(abs(np.log(colder / warmer)), abs(np.log(fast[1] / fast[0]))) / 2.0
+        return float(np.hypot(self.resistance, self.core_k * per_k))
 
     def _alike(self) -> Floats:
         """Correlation of the curve's error between knots: near ones alike, and a tenth common to all."""
@@ -142,7 +156,9 @@ def seed(
         Shapes (filters, STATES), (filters, STATES, STATES), (filters,).
     """
     soc, sd, weight = _starts(initial_soc, initial_sd, doubt.given)
-    offset_sd = np.array([offset.sd_a, max(offset.sd_a, doubt.small_offset_per_h * model.capacity_ah), offset.any_sd_a])
+    offset_sd = np.array(
+        [offset.sd_a, max(offset.sd_a, doubt.small_offset_per_h * model.capacity_ah), offset.any_sd_a]
+    )
     count, offsets = len(soc), len(offset_sd)
     x, p = np.zeros((offsets * count, STATES)), np.zeros((offsets * count, STATES, STATES))
     x[:, SOC] = np.tile(soc, offsets)
@@ -153,8 +169,10 @@ def seed(
         ohm, _ = model.pair(k, np.clip(x[:, SOC], 0.0, 1.0), temperature_degc)
         p[:, PAIR + k, PAIR + k] = (0.5 * model.capacity_ah * ohm) ** 2
     p[:, HYSTERESIS, HYSTERESIS] = 0.7**2
-    p[:, R0_ERROR, R0_ERROR] = p[:, PAIR_ERROR, PAIR_ERROR] = doubt.resistance**2
-    p[:, R0_ERROR, PAIR_ERROR] = p[:, PAIR_ERROR, R0_ERROR] = 0.6 * doubt.resistance**2
+    resistances = slice(R0_ERROR, PAIR_ERROR + PAIRS)
+    p[:, resistances, resistances] = doubt.of_resistance(model, temperature_degc) ** 2 * (
+        0.6 + 0.4 * np.eye(1 + PAIRS)
+    )
     p[:, CAPACITY_ERROR, CAPACITY_ERROR] = doubt.capacity**2
     p[:, PASSING_V, PASSING_V] = doubt.passing_v**2
     p[:, CURVE_V:, CURVE_V:] = doubt.curve_covariance(model)

@@ -18,17 +18,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 #: Where each part of the state lies.
-SOC, PAIR, HYSTERESIS, OFFSET_A, R0_ERROR, PAIR_ERROR, CAPACITY_ERROR, PASSING_V, CURVE_V = (
-    0,
-    1,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-)
+SOC, PAIR, HYSTERESIS, OFFSET_A, R0_ERROR, PAIR_ERROR = 0, 1, 4, 5, 6, 7
+CAPACITY_ERROR, PASSING_V, CURVE_V = 10, 11, 12
 PAIRS = 3
 #: Points of SOC, evenly over 0..1, at which the open-circuit curve of the file may be off.
 KNOTS = 15
@@ -138,7 +129,8 @@ def _predict(x: Floats, p: Floats, k: int, s: Samples, curves: Curves, doubts: D
     _scale(x, p, PASSING_V, exp(-step_s / doubts.passing_s), passing)
     walk = doubts.resistance_walk**2 * abs(moved)
     p[R0_ERROR, R0_ERROR] += walk
-    p[PAIR_ERROR, PAIR_ERROR] += walk
+    for n in range(PAIRS):
+        p[PAIR_ERROR + n, PAIR_ERROR + n] += walk
     for i in range(KNOTS):
         for j in range(KNOTS):
             p[CURVE_V + i, CURVE_V + j] += step_s * doubts.curve_walk[i, j]
@@ -170,22 +162,22 @@ def _correct(
     slope, bend = (high - low) / (2.0 * spread), 0.5 * (high + low) - middle
     r0 = _on_grids(curves.r0_ohm, s.row[k], s.part[k], place)
     current_a = s.current_a[k] - x[OFFSET_A]
-    polarised_v = x[PAIR] + x[PAIR + 1] + x[PAIR + 2]
+    polarised_v = 0.0
     h[:] = 0.0
     h[SOC] = slope
-    h[PAIR : PAIR + PAIRS] = 1.0 + x[PAIR_ERROR]
+    for n in range(PAIRS):
+        h[PAIR + n] = 1.0 + x[PAIR_ERROR + n]
+        h[PAIR_ERROR + n] = x[PAIR + n]
+        polarised_v += h[PAIR + n] * x[PAIR + n]
     h[HYSTERESIS] = _on_grid(curves.half_v, place)
     h[OFFSET_A] = -(1.0 + x[R0_ERROR]) * r0
     h[R0_ERROR] = r0 * current_a
-    h[PAIR_ERROR] = polarised_v
     h[PASSING_V] = 1.0
     knot = min(max(soc, 0.0), 1.0) * (KNOTS - 1)
     left = min(int(knot), KNOTS - 2)
     h[CURVE_V + left] = 1.0 - (knot - left)
     h[CURVE_V + left + 1] = knot - left
-    expected = (
-        middle + (1.0 + x[R0_ERROR]) * r0 * current_a + (1.0 + x[PAIR_ERROR]) * polarised_v + x[PASSING_V]
-    )
+    expected = middle + (1.0 + x[R0_ERROR]) * r0 * current_a + polarised_v + x[PASSING_V]
     expected += h[CURVE_V + left] * x[CURVE_V + left] + h[CURVE_V + left + 1] * x[CURVE_V + left + 1]
     innovation = s.voltage_v[k] - expected
     noise = s.voltage_sd_v[k] ** 2 + 0.5 * bend * bend
@@ -265,7 +257,8 @@ def run_bank(
     x, p
         States (filters, STATES) and covariances (filters, STATES, STATES); both are changed.
     log_prior
-        Logarithms of the weights before the first sample, shape (2, filters): for the estimate, for the bound.
+        Logarithms of the weights before the first sample, for the estimate and for the bound, shape
+        (2, filters).
     s, curves, doubts
         The samples, the cell, and what is not known of it.
     out

@@ -71,9 +71,9 @@ def check_log(
         If shapes differ, time does not rise, or values cannot be true.
     """
     t = _array("t_s", t_s)
-    current, voltage = _array("current_a", current_a, t), _array("voltage_v", voltage_v, t)
     if len(t) < 2 or not np.isfinite(t).all():
         raise InvalidInput("t_s", expected="two times [s] at least, all finite", found=_shown(t))
+    current, voltage = _array("current_a", current_a, t), _array("voltage_v", voltage_v, t)
     step = np.diff(t, prepend=t[0])
     if (step[1:] <= 0).any():
         k = int(np.argmax(step[1:] <= 0)) + 1

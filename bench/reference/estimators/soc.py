@@ -155,7 +155,15 @@ def _filtered(
             temperature_degc=float(log.temperature_degc[first]),
         )
         piece = between(samples, first, end)
-        run_bank(x, p, log_weight, piece, curves, doubt.for_filters(model), out[first:end])
+        run_bank(
+            x,
+            p,
+            log_weight,
+            piece,
+            curves,
+            doubt.for_filters(model, float(log.temperature_degc[first])),
+            out[first:end],
+        )
         if end < len(out):
             initial_soc = float(np.clip(out[end - 1, 0], 0.0, 1.0))
             unknown = log.current_sd_a[end] * log.step_s[end] / 3600.0 / model.capacity_ah
