@@ -74,7 +74,7 @@ def commanded(
     current_a: float | None = None,
     power_w: float | None = None,
 ) -> Excess:
-    """Let the pack carry a current, or a power of all cells, as long and in the direction that `one` is for."""
+    """Let the pack carry a current, or a power of all cells, for as long and in the way that `one` is."""
     plant, charging = Plant(spec), one.direction == "charge"
     bounds = BOUNDS[spec.cell][0 if charging else 1]
     plant.port.coil[[MAIN_MINUS, CHARGE if charging else MAIN_PLUS]] = True
