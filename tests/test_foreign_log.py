@@ -464,6 +464,24 @@ def test_any_bytes_called_mf4_are_refused(tmp_path: Path, data: bytes) -> None:
         read_log(tmp_path / "log.mf4", read_mapping("i=I"))
 
 
+WORDS = st.sampled_from(
+    ["t", "i", "v", "v0", "v1", "T", "=", "=", ",", "c*", "c1", "*", "a.*", "alarm.*", "alarm.", "switch.x",
+     '"', "==", "mV", "K", " ", "\n", "é", "soc", "pack_v"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(columns=st.lists(WORDS, max_size=14).map("".join), units=st.lists(WORDS, max_size=6).map("".join))
+def test_any_mapping_is_understood_or_is_refused(tmp_path: Path, columns: str, units: str) -> None:
+    text = "t,i,c1,c2,T1,a.b,*\n0,1,3,3,25,0,1\n1,2,3,3,25,1,0\n"
+    try:
+        log = log_of(tmp_path, text, f"t=t,{columns}", units=units)
+    except InvalidInput:
+        return
+    assert log.columns
+    assert {column.name for column in log.columns} <= {"t", "i", "c1", "c2", "T1", "a.b", "*"}
+
+
 # -- real logs ----------------------------------------------------------------------------------------
 
 

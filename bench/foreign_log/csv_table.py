@@ -53,6 +53,7 @@ class CsvTable:
         """
         where = [self.names.index(name) for name in names]
         lines: list[int] = []
+        known: dict[str, str] = {}
         columns: list[list[str]] = [[] for _ in names]
         units: dict[str, str] = {}
         flags: list[Flag] = []
@@ -70,7 +71,8 @@ class CsvTable:
                 continue
             lines.append(line)
             for column, cell in zip(columns, cells, strict=True):
-                column.append(cell)
+                # Readings are quantised: a long log has few different texts, and each is kept once.
+                column.append(known.setdefault(cell, cell))
         if not lines:
             raise InvalidInput(self.path, expected="rows of numbers below the header", found="none")
         numbers = np.array(lines, dtype=np.int64)
