@@ -101,13 +101,12 @@ def estimate_log(
         ),
     )
     present_ah = cell.capacity_ah if capacity_ah is None else capacity_ah
-    model = CellModel(cell, capacity_ah=present_ah)
-    untold: list[str] = []
+    max_gap_s = log.gap_factor * float(np.median(np.diff(samples.t_s)))
     stated = None
     if initial_soc is not None and initial_soc_uncertainty is not None:
         stated = initial_soc, initial_soc_uncertainty
-    max_gap_s = log.gap_factor * float(np.median(np.diff(samples.t_s)))
     soc, lower, upper = on_rows(log, samples, track)
+    untold: list[str] = []
     return LogEstimate(
         t_s=log.t_s,
         soc=soc,
@@ -116,24 +115,24 @@ def estimate_log(
         track=track,
         capacity_ah=present_ah,
         capacity=_told(
-            "capacity",
-            lambda: capacity(samples, cell, track, initial=stated, max_gap_s=max_gap_s),
-            untold,
+            "capacity", lambda: capacity(samples, cell, track, initial=stated, max_gap_s=max_gap_s), untold
         ),
-        pulses=_told("resistance", lambda: pulses(samples, track, model), untold),
-        throughput=_told(
-            "throughput",
-            lambda: throughput(
-                samples.t_s,
-                samples.current_a,
-                current_offset_a=float(track.current_offset_uncertainty_a[-1]),
-                max_gap_s=max_gap_s,
-            ),
-            untold,
+        pulses=_told(
+            "resistance", lambda: pulses(samples, track, CellModel(cell, capacity_ah=present_ah)), untold
         ),
+        throughput=_told("throughput", lambda: _throughput(samples, track, max_gap_s), untold),
         cycles=soc_cycles(counted_back(samples, track, present_ah, max_gap_s), least_depth=LEAST_DEPTH),
         untold=tuple(untold),
         flags=(*log.flags, *_unused(log), *samples.flags, *_flags(track)),
+    )
+
+
+def _throughput(samples: CellLog, track: SocTrack, max_gap_s: float) -> Throughput:
+    return throughput(
+        samples.t_s,
+        samples.current_a,
+        current_offset_a=float(track.current_offset_uncertainty_a[-1]),
+        max_gap_s=max_gap_s,
     )
 
 
