@@ -10,20 +10,27 @@ in it are the plant's, with the current of the log and nothing else.
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import measured_cells as measured
+import numpy as np
 
+from bench.cells import CellFile
+from bench.cells.cell_file import Entropy
 from bench.fit.cell_fit import Fit, fit_cell
+from bench.fit.heat import fit_heat
 from bench.fit.log import Log
 from bench.fit.solve import Weights
-from bench.fit.write import SMALL_CELL, About, write_measured
+from bench.fit.write import SMALL_CELL, About, cell_toml, write_measured
 
-#: At each temperature the cycle with the richest excitation: what is fitted at high load holds at low load, the
-#: reverse does not (see the tables of `accuracy.py`).
-HG2_FITTED = (
+#: No US06, and no Mixed2: they stay unseen, for this file's test and for whatever is judged with it.
+HG2_FITTED = ((25, "Mixed1_1s"), (25, "LA92_1s"), (40, "Mixed1_1s"), (0, "LA92_1s"), (-10, "Mixed1_1s"))
+HG2_TESTED = ((25, "Mixed2_1s"), (25, "US06_1s"), (40, "US06_1s"), (0, "US06_1s"), (-10, "US06_1s"))
+#: The highest loads at each temperature: they foretell mild cycles better than mild ones foretell them.
+HG2_RICH = (
     (25, "US06_1s"),
     (25, "LA92_1s"),
     (25, "Mixed1_1s"),
@@ -31,7 +38,7 @@ HG2_FITTED = (
     (0, "US06_1s"),
     (-10, "US06_1s"),
 )
-HG2_TESTED = ((25, "Mixed2_1s"), (40, "Mixed1_1s"), (0, "LA92_1s"), (-10, "Mixed1_1s"))
+HG2_RICH_TESTED = ((25, "Mixed2_1s"), (40, "Mixed1_1s"), (0, "LA92_1s"), (-10, "Mixed1_1s"))
 #: A sample each 10 s counts as ten of the drive cycles'.
 HG2_CAP_WEIGHT = 10.0
 HG2_CAP_AT = (25, 0, -10)
@@ -39,6 +46,8 @@ LFP_FITTED_S = 5 * 3600.0
 #: The authors' OCV is less in doubt than one from a slow current; halves of the first 5 h foretell each other
 #: best with this or less.
 OF_RESTED_OCV = Weights(ocv_v=0.005)
+#: These logs are given back no better (by less than 0.5 mV) if the slow pair may leave Ohm's law too.
+OHMIC_BUT_FIRST = (1,)
 A123_FITTED = (-15, 25, 45)
 
 
@@ -103,7 +112,7 @@ def fit_a123(data: Path, fitted: Sequence[int] = A123_FITTED) -> Fit:
     """Dynamic tests and C/30 at some temperatures."""
     slow = [log for degc in fitted for log in measured.a123_slow(data, degc)]
     logs = [measured.a123(data, degc) for degc in fitted]
-    return fit_cell([*logs, *slow], measured.a123_ocv(data), temperatures_degc=fitted)
+    return fit_cell([*logs, *slow], measured.a123_ocv(data), temperatures_degc=fitted, bent=OHMIC_BUT_FIRST)
 
 
 def a123(data: Path) -> Cell:
@@ -124,27 +133,42 @@ def a123(data: Path) -> Cell:
     )
 
 
+LEAF_SOURCE = "2013 Nissan Leaf cell, ORNL (batterysim/nissan-leaf-data, MIT, doi:10.5281/zenodo.2580327)"
+
+
+def leaf_heat(data: Path, fit: Fit, about: About) -> About:
+    """Heat capacity, cooling and entropy from the temperatures of the 1C cycles."""
+    plain = CellFile.model_validate(tomllib.loads(cell_toml(fit, about)))
+    found = fit_heat([measured.leaf_heat(data, "1C")], plain)
+    source = f"{LEAF_SOURCE}: temperatures of five 1C cycles, rms {found.rms_k:.2f} K"
+    thermal = about.thermal.model_copy(
+        update={
+            "heat_capacity_j_per_k": round(found.heat_capacity_j_per_k),
+            "ambient_w_per_k": round(found.ambient_w_per_k, 3),
+            "source": f"{source}, one node with what it is clamped in; neighbours and fan: project default",
+        }
+    )
+    v_per_k = np.round(found.entropy_v_per_k, 6)
+    return replace(
+        about, thermal=thermal, entropy=Entropy(soc=found.entropy_soc, v_per_k=v_per_k, source=source)
+    )
+
+
 def leaf(data: Path) -> Cell:
     about = About(
         name="leaf_33ah",
         chemistry="LMO",
         capacity_ah=measured.LEAF_AH,
         nominal_v=3.75,
-        source="2013 Nissan Leaf cell, ORNL (batterysim/nissan-leaf-data, MIT, doi:10.5281/zenodo.2580327): "
-        "HPPC at 10 and 25 degC, C/15 for the first OCV",
-        thermal=SMALL_CELL.model_copy(
-            update={
-                "heat_capacity_j_per_k": 799.0,
-                "source": "0.799 kg (ORNL) at 1000 J/(kg K); the rest: project default",
-            }
-        ),
+        source=f"{LEAF_SOURCE}: HPPC at 10 and 25 degC and a 3C discharge, C/15 for the first OCV",
+        thermal=SMALL_CELL,
         usable={},
     )
-    hppc = [measured.leaf_hppc(data, degc) for degc in (10, 25)]
-    tested = [(log, 0.0) for log in (*hppc, *(measured.leaf_discharge(data, rate) for rate in ("1C", "3C")))]
-    return Cell(
-        fit_cell(hppc, measured.leaf_ocv(data)), about, ["10 and 25 degC HPPC", "C/15 as first OCV"], tested
-    )
+    fitted = [*(measured.leaf_hppc(data, degc) for degc in (10, 25)), measured.leaf_discharge(data, "3C")]
+    tested = [(log, 0.0) for log in (*fitted, measured.leaf_discharge(data, "1C"))]
+    fit = fit_cell(fitted, measured.leaf_ocv(data), temperatures_degc=(10, 25))
+    names = ["10 and 25 degC HPPC", "25 degC 3C", "C/15 as first OCV"]
+    return Cell(fit, leaf_heat(data, fit, about), names, tested)
 
 
 CELLS: dict[str, Callable[[Path], Cell]] = {

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.fit.heat import ThermalLog
 from bench.fit.log import Floats, Log
 from bench.fit.ocv import FirstOcv, first_ocv, tabled_ocv
 
@@ -138,6 +139,30 @@ def leaf_discharge(data: Path, rate: str) -> Log:
     part = slice(max(begun - 1, 0), end)
     warm = np.interp(a["t_s"][part], heat["t_s"], heat["tc2_middle_C"])
     return Log(f"25 degC {rate}", a["t_s"][part], -a["i_A"][part], a["v_V"][part], warm, 1.0, LEAF_AH, 1.0)
+
+
+def leaf_heat(data: Path, rate: str, *, period_s: float = 5.0) -> ThermalLog:
+    """The discharge test at 1C (five cycles) or 3C (the first 66 min) with the temperatures on the cell.
+
+    The cell's temperature is the mean of the thermocouples at its tabs, middle and bottom; the fourth hangs
+    in the chamber. Both clocks are taken to start together.
+    """
+    a = _columns(data / "leaf_33ah" / f"dis_{rate}.csv")
+    heat = _columns(data / "leaf_33ah" / f"temp_{rate}.csv")
+    # 1C begins empty, and the first charge is a full one; 3C begins full.
+    soc = (0.0 if rate == "1C" else 1.0) - np.cumsum(a["i_A"] * np.diff(a["t_s"], prepend=a["t_s"][0])) / (
+        3600.0 * LEAF_AH
+    )
+    at_s = np.arange(heat["t_s"][0], heat["t_s"][-1], period_s)
+    on_cell = np.mean([heat[f"tc{k}_C"] for k in ("1_tabs", "2_middle", "3_bottom")], axis=0)
+    return ThermalLog(
+        period_s,
+        -np.interp(at_s, a["t_s"], a["i_A"]),
+        np.interp(at_s, a["t_s"], a["v_V"]),
+        np.interp(at_s, a["t_s"], soc),
+        np.interp(at_s, heat["t_s"], on_cell),
+        np.interp(at_s, heat["t_s"], heat["tc4_C"]),
+    )
 
 
 def leaf_ocv(data: Path) -> FirstOcv:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from bench.cells import load_cell
-from bench.cells.cell_file import FitError, Thermal
+from bench.cells.cell_file import Entropy, FitError, Thermal
 from bench.fit.axes import GRID_SOC, Axes, Floats, hat
 from bench.fit.cell_fit import Fit
 from bench.fit.error import fit_error
@@ -25,6 +25,8 @@ class About:
     ----------
     usable
         Slow-discharge capacity by temperature [°C] as a fraction of that at 25 °C; empty if not known.
+    entropy
+        dU/dT measured by heat; None: what the fit of the voltages found, if it looked for it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class About:
     source: str
     thermal: Thermal
     usable: dict[float, float]
+    entropy: Entropy | None = None
     header: str = "Computed by `bmsbench fit-cell`; fit again rather than edit."
 
 
@@ -83,10 +86,10 @@ def cell_toml(fit: Fit, about: About, errors: Sequence[FitError] = ()) -> str:
         f'source = "{about.source}; slopes outside 0..1: project default"',
         f"\n[hysteresis]\nrate = {np.exp(axes.block(unknowns, 'rate')[0]):.4g}\n{source}",
     ]
-    if len(axes.entropy_soc):
-        entropy = axes.block(unknowns, "entropy")
+    if (found := _entropy(unknowns, axes, about)) is not None:
         parts.append(
-            f"\n[entropy]\nsoc = {_row(axes.entropy_soc, 4)}\nv_per_k = {_row(entropy, 4)}\n{source}"
+            f"\n[entropy]\nsoc = {_row(found.soc, 4)}\nv_per_k = {_row(found.v_per_k, 4)}\n"
+            f'source = "{found.source}"'
         )
     if about.usable:
         at = sorted(about.usable)
@@ -102,6 +105,12 @@ def cell_toml(fit: Fit, about: About, errors: Sequence[FitError] = ()) -> str:
     thermal = [f"{key} = {value!r}" for key, value in about.thermal.model_dump(exclude={"source"}).items()]
     parts.append("\n".join(("\n[thermal]", *thermal, f'source = "{about.thermal.source}"')))
     return "\n".join((*parts, *(_error(error) for error in errors))) + "\n"
+
+
+def _entropy(unknowns: Floats, axes: Axes, about: About) -> Entropy | None:
+    if about.entropy is not None or not len(axes.entropy_soc):
+        return about.entropy
+    return Entropy(soc=axes.entropy_soc, v_per_k=axes.block(unknowns, "entropy"), source=about.source)
 
 
 def _error(error: FitError) -> str:

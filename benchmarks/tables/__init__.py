@@ -1,1 +1,1 @@
-"""Accuracy tables: each module has `tables(data, plots)`, which measures on cell data and says what came out."""
+"""Accuracy tables: each module has `tables(data, plots)`, which measures on cell data and tells."""
