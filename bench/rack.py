@@ -17,7 +17,9 @@ from bench.emulated_bms.defects import Defect
 from bench.emulated_bms.memory import Memory
 from bench.errors import StationInvalid
 from bench.plant.ageing import Usage, aged, warmer_inside
+from bench.plant.conditions import Conditions
 from bench.plant.plant import Plant, PlantSpec
+from bench.plant.spec import Outlier
 from bench.wires.can import CanHub, TwinBus
 from bench.wires.serial import open_serial
 from bench.wires.transcript import Transcript
@@ -48,6 +50,8 @@ class PackState:
     years, usage, warmer_inside_k
         How long the pack has been in use, in which duty, and by how much the cells in the middle were warmer
         than those at the ends [K]. See `bench.plant.ageing`.
+    outliers
+        Single cells that differ in more: aged, weak, warm, leaking.
     """
 
     soc: float = 0.5
@@ -60,6 +64,7 @@ class PackState:
     years: float = 0.0
     usage: Usage = field(default_factory=Usage)
     warmer_inside_k: float = 0.0
+    outliers: tuple[Outlier, ...] = ()
 
 
 class Rack:
@@ -99,6 +104,11 @@ class Rack:
         for defect in defects:
             defect.apply(self.bms)
         clock.every(TICK_S, self._tick, name="plant and BMS", order=ORDER_PHYSICS)
+
+    @property
+    def conditions(self) -> Conditions:
+        """What can be wrong inside the cells, by name; no instrument reaches it, a real rack has none."""
+        return self.plant.conditions
 
     def terminal(self, where: str, names: str) -> Any:
         """The plant's terminal of that name; `a+b` gives an object with both as attributes.
@@ -161,6 +171,7 @@ def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
         capacity_spread=pack.capacity_spread,
         resistance_spread=pack.resistance_spread,
         soc_spread=pack.soc_spread,
+        outliers=pack.outliers,
         sensor_cells=tuple(profile.pack.sensor_cells),
         thermistor_r25_ohm=thermistor.r25_ohm,
         thermistor_beta_k=thermistor.beta_k,

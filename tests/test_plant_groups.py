@@ -60,7 +60,7 @@ def test_equal_cells_in_parallel_are_one_larger_cell(tmp_path):
 def test_a_broken_bond_leaves_the_others_with_its_current(tmp_path):
     plant = loaded(30.0, cells=2, parallel=3, cell=write_cell(tmp_path))
     before_v = plant.port.cell_v.copy()
-    plant.conditions.break_bond(group=1, member=0)
+    plant.conditions.set("bond_open", True, group=1, member=0)
     held = plant.truth.soc[3]
     plant.step(100.0)
 
@@ -71,19 +71,19 @@ def test_a_broken_bond_leaves_the_others_with_its_current(tmp_path):
     assert plant.port.cell_v[1] - plant.port.cell_v[0] < -0.9 * 30.0 * R0_OHM * (1 / 2 - 1 / 3)
     assert before_v[0] == pytest.approx(before_v[1])
 
-    plant.conditions.break_bond(group=1, member=0, broken=False)
+    plant.conditions.clear("bond_open", group=1, member=0)
     plant.step(0.1)
     assert plant.truth.cell_a[3] < -15.0  # it is fuller than its neighbours
 
 
 def test_the_last_cell_of_a_group_cannot_be_taken_out():
     plant = Plant(PlantSpec(cells=2, parallel=2))
-    plant.conditions.break_bond(group=0, member=1)
+    plant.conditions.set("bond_open", True, group=0, member=1)
 
     with pytest.raises(InvalidInput, match="keeps one cell at least"):
-        plant.conditions.break_bond(group=0, member=0)
+        plant.conditions.set("bond_open", True, group=0, member=0)
     with pytest.raises(InvalidInput, match="group below 2, member below 2"):
-        plant.conditions.break_bond(group=2, member=0)
+        plant.conditions.set("bond_open", True, group=2, member=0)
 
 
 def test_the_rest_of_the_bench_sees_groups():

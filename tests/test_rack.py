@@ -3,6 +3,7 @@
 import numpy as np
 
 from bench.clock import Clock
+from bench.plant import Outlier
 from bench.plant.ageing import Usage
 from bench.rack import PackState, Rack
 from dut_profiles.profile import load_profile
@@ -32,3 +33,27 @@ def test_cells_in_the_middle_that_are_warmer_grow_older():
 
     assert older[11] > 0.5, "10 K on the middle for five years cost ampere-hours"
     assert abs(older[0]) < 1e-9, "and nothing at the ends"
+
+
+def test_a_scenario_can_name_one_cell_that_differs():
+    weak = Outlier(cell=7, capacity_fade=0.3, resistance_growth=1.0, self_discharge_per_month=0.1)
+    even, odd = rack().plant.truth, rack(outliers=(weak,)).plant.truth
+    others = [cell for cell in range(24) if cell != 7]
+
+    assert odd.capacity_ah[7] == 0.7 * even.capacity_ah[7]
+    assert odd.r0_ohm[7] == 2.0 * even.r0_ohm[7]
+    assert np.array_equal(odd.capacity_ah[others], even.capacity_ah[others])
+
+
+def test_what_is_wrong_inside_a_cell_is_set_by_name_and_reaches_the_bms():
+    clock = Clock()
+    bench = Rack(load_profile("hd_lfp_24s"), clock, seed=3, pack=PackState())
+    clock.sleep(1.0)
+    sound_v = float(bench.plant.port.cell_v[7])
+
+    assert "internal_short_ohm" in bench.conditions.names
+    bench.conditions.set("internal_short_ohm", 0.01, group=7)
+    clock.sleep(1.0)
+
+    # 10 mohm across 3.3 V: some 325 A through 150 µohm and a little of the pairs
+    assert 0.04 < sound_v - bench.plant.port.cell_v[7] < 0.08

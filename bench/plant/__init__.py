@@ -2,6 +2,6 @@
 
 from bench.plant.layout import SWITCHES
 from bench.plant.plant import Plant
-from bench.plant.spec import PlantSpec
+from bench.plant.spec import Outlier, PlantSpec
 
-__all__ = ["SWITCHES", "Plant", "PlantSpec"]
+__all__ = ["SWITCHES", "Outlier", "Plant", "PlantSpec"]

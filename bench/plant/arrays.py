@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from bench.cells import CellFile, load_cell
 from bench.plant import layout as at
+from bench.plant.abuse import COLLAPSED_OVER_R0
 from bench.plant.cells import REFERENCE_DEGC
+from bench.plant.degradation import MONTH_S
 from bench.plant.groups import join_groups
 from bench.plant.heat import thermistor_ohm
-from bench.plant.spec import PlantSpec
+from bench.plant.spec import Outlier, PlantSpec
 from bench.plant.tables import cell_tables, refresh_resistances
 
 Floats = NDArray[np.float64]
@@ -49,12 +51,15 @@ class CellParameters:
         Multiplies every resistance of the file; with scale, spread and growth.
     soc, temperature_degc
         At the start.
+    leak_a
+        Self-discharge at 25 °C [A].
     """
 
     capacity_ah: Floats
     resistance_factor: Floats
     soc: Floats
     temperature_degc: Floats
+    leak_a: Floats
 
 
 def draw_cells(spec: PlantSpec, file: CellFile) -> CellParameters:
@@ -66,7 +71,8 @@ def draw_cells(spec: PlantSpec, file: CellFile) -> CellParameters:
     draws = rng.standard_normal((4, spec.cells * spec.parallel))
     capacity_ah = file.capacity_ah if spec.capacity_ah is None else spec.capacity_ah
     soc = spec.each_cell(spec.soc if spec.soc_per_cell is None else spec.soc_per_cell)
-    return CellParameters(
+    per_month = np.full(spec.cells * spec.parallel, spec.self_discharge_per_month)
+    drawn = CellParameters(
         capacity_ah=capacity_ah
         * np.maximum(1.0 + spec.capacity_spread * draws[0], 0.05)
         * (1.0 - spec.each_cell(spec.capacity_fade)),
@@ -76,7 +82,22 @@ def draw_cells(spec: PlantSpec, file: CellFile) -> CellParameters:
         * (1.0 + spec.each_cell(spec.resistance_growth)),
         soc=soc + spec.soc_spread * draws[2],
         temperature_degc=spec.temperature_degc + spec.temperature_spread_k * draws[3],
+        leak_a=per_month,
     )
+    for outlier in spec.outliers:
+        _set_apart(drawn, outlier, outlier.cell * spec.parallel + outlier.member)
+    drawn.leak_a[:] *= 3600.0 * drawn.capacity_ah / MONTH_S
+    return drawn
+
+
+def _set_apart(cells: CellParameters, outlier: Outlier, k: int) -> None:
+    cells.capacity_ah[k] *= 1.0 - outlier.capacity_fade
+    cells.resistance_factor[k] *= 1.0 + outlier.resistance_growth
+    cells.temperature_degc[k] += outlier.warmer_k
+    if outlier.soc is not None:
+        cells.soc[k] = outlier.soc
+    if outlier.self_discharge_per_month is not None:
+        cells.leak_a[k] = outlier.self_discharge_per_month
 
 
 def cell_rows(file: CellFile, cells: CellParameters, hysteresis: float) -> Floats:
@@ -87,7 +108,8 @@ def cell_rows(file: CellFile, cells: CellParameters, hysteresis: float) -> Float
     cell[at.SOC] = cells.soc
     cell[at.HYSTERESIS] = hysteresis
     cell[at.TEMPERATURE] = cells.temperature_degc
-    cell[at.BONDED] = cell[at.SHARE] = 1.0
+    cell[at.LEAK_A] = cells.leak_a
+    cell[at.BONDED] = cell[at.SHARE] = cell[at.SEI] = cell[at.ANODE] = 1.0
     cell[at.EMF] = open_circuit_v(file, cells.soc, hysteresis, cells.temperature_degc)
     return cell
 
@@ -120,7 +142,7 @@ def allocate(spec: PlantSpec) -> Arrays:
         sensor[at.SENSOR_DEGC, j] = degc
         sensor[at.SENSOR_OHM, j] = thermistor_ohm(degc, spec.thermistor_r25_ohm, spec.thermistor_beta_k)
     return Arrays(
-        constant=_constants(spec, file),
+        constant=_constants(spec, file, ohm, axis),
         ocv=np.array([file.ocv.mean_v, file.ocv.half_v]),
         ohm=ohm,
         axis=axis,
@@ -161,9 +183,19 @@ def cell_constants(file: CellFile) -> dict[int, float]:
     }
 
 
-def _constants(spec: PlantSpec, file: CellFile) -> Floats:
+def middle_r0_ohm(ohm: Floats, axis: Floats) -> float:
+    """R0 of the file at 25 °C and SOC 0.5 [ohm]."""
+    probe = np.zeros((at.CELL_ROWS, 1))
+    probe[at.R_FACTOR], probe[at.SOC], probe[at.TEMPERATURE] = 1.0, 0.5, REFERENCE_DEGC
+    refresh_resistances(probe, ohm, axis, np.zeros(at.STATE_SIZE))
+    return float(probe[at.R0, 0])
+
+
+def _constants(spec: PlantSpec, file: CellFile, ohm: Floats, axis: Floats) -> Floats:
     scale, thermal = capacity_scale(spec, file), file.thermal
     values = cell_constants(file) | {
+        at.K_PLATING_A: spec.plating_c_rate * file.capacity_ah * scale,
+        at.K_COLLAPSED_OHM: COLLAPSED_OVER_R0 * middle_r0_ohm(ohm, axis),
         at.K_STACK_OHM: spec.interconnect_ohm * max(spec.cells - 1, 0),
         at.K_SHARED_OHM: spec.shared_ohm,
         at.K_CONTACT_OHM: spec.contact_ohm,

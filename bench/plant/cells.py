@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from bench.plant.groups import joint_heat, short_s, short_w
 from bench.plant.layout import (
     CAPACITY_C,
     CELL_HEAT_J,
@@ -26,16 +27,19 @@ from bench.plant.layout import (
     EMF,
     HEAT_J,
     HYSTERESIS,
+    JOINT_OHM,
     K_HYSTERESIS_RATE,
     K_OVER_V,
     K_PAIRS,
     K_UNDER_V,
     LINEAR1_A,
+    MOVED_C,
     R0,
     R1,
     SENSE_A,
     SHARE,
     SOC,
+    SPLIT,
     TEMPERATURE,
     U1,
     V_PER_K,
@@ -88,6 +92,7 @@ def advance_cells(
     """
     pairs = int(constant[K_PAIRS])
     refresh_decays(h, pairs, cell, state)
+    split = state[SPLIT] != 0.0
     over_v, under_v, rate = constant[K_OVER_V], constant[K_UNDER_V], constant[K_HYSTERESIS_RATE]
     parallel = cell.shape[1] // group.shape[1]
     heat_j = chemical_j = 0.0
@@ -97,6 +102,10 @@ def advance_cells(
         group_a2 = square_a2 - 2.0 * sense * mean_a + sense * sense
         if group_flag[CONNECTED, g]:
             group_a = group_a2 = 0.0
+        if group[JOINT_OHM, g] != 0.0:
+            lost_j = group[JOINT_OHM, g] * group_a2 * h
+            joint_heat(g, lost_j, cell, parallel)
+            heat_j += lost_j
         for k in range(g * parallel, (g + 1) * parallel):
             share, circulating = cell[SHARE, k], cell[CIRCULATING_A, k]
             i = share * group_a + circulating
@@ -125,7 +134,10 @@ def advance_cells(
                 heat_w += pair_heat(u, w, r) + 0.5 * (u + w) * (i - pushed)
                 cell[U1 + p, k] = w
                 emf += w
+            if split and short_s(cell, k) != 0.0:
+                heat_w += short_w(cell, group, k, g, group_a, group_a2)
             cell[SOC, k], cell[HYSTERESIS, k], cell[EMF, k] = soc, branch, emf
+            cell[MOVED_C, k] += i * h
             cell[HEAT_J, k] += heat_w * h
             heat_j += heat_w * h
     state[CELL_HEAT_J] += heat_j

@@ -14,8 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from bench.plant.abuse import advance_abuse
 from bench.plant.cells import advance_cells
 from bench.plant.circuit import NEVER_S, advance_circuit
+from bench.plant.degradation import advance_degradation
 from bench.plant.groups import join_groups, sum_stack, terminal_voltages
 from bench.plant.heat import SLOW_STEP_S, advance_heat, heater_on
 from bench.plant.layout import (
@@ -78,8 +80,10 @@ COMPILED = (
     "layout",
     "exact",
     "tables",
-    "cells",
     "groups",
+    "cells",
+    "degradation",
+    "abuse",
     "switches",
     "triggers",
     "steps",
@@ -197,6 +201,8 @@ def _compile(fingerprint: str) -> Callable[..., None]:
             left -= taken
             state[SLOW_S] += taken
             if state[SLOW_S] > SLOW_STEP_S - 1e-9:
+                advance_degradation(state[SLOW_S], cell, ocv, constant, state)
+                advance_abuse(state[SLOW_S], cell, constant, state)
                 advance_heat(state[SLOW_S], cell, group, sensor, constant, fault, state)
                 refresh_resistances(cell, ohm, axis, state)
                 state[SLOW_S] = 0.0

@@ -51,8 +51,17 @@ GROUP_FLAG_ROWS = 2
     BONDED,  # 1: joined to its group; 0: its bond or fuse is open
     SHARE,  # of the group's current that flows through this cell ...
     CIRCULATING_A,  # ... and what flows through it besides [A], positive when it charges
-) = range(29)
-CELL_ROWS = 29
+    MOVED_C,  # charge since the last thermal step [C]
+    SHORT_S,  # conductance across the electrodes: what was put there ...
+    SEPARATOR_S,  # ... and what the melting separator lets through [S]
+    LEAK_A,  # self-discharge at 25 °C [A]
+    PLATED_C,  # lithium on the anode that can still strip [C]
+    LOST_C,  # lithium that is lost for good [C]; the capacity is less by it
+    SEI,  # of what can react exothermally: shares that are left
+    ANODE,
+    HEATER_W,  # of a heater on this cell alone
+) = range(38)
+CELL_ROWS = 38
 
 # Rows of `group`, float64 (rows, groups)
 (
@@ -65,8 +74,9 @@ CELL_ROWS = 29
     CHANNEL_V,  # cell emulator: at its terminals [V]
     CHANNEL_A,  # cell emulator: out of the channel [A]
     BLEED_A,  # through the bleed resistor [A]
-) = range(9)
-GROUP_ROWS = 9
+    JOINT_OHM,  # what its upper joint has more than a sound one; inside the sensed loop
+) = range(10)
+GROUP_ROWS = 10
 
 # Rows of `tap`, float64 (rows, cells + 1)
 TAP_P, TAP_X, TAP_G, TAP_C, TAP_D = range(
@@ -158,6 +168,8 @@ OUTPUTS = 18
     CIRCUIT_J,  # lost in harness, contactors, precharge resistor, short, bus leakage
     CELL_HEAT_J,
     CHEMICAL_J,  # into the cells at their mean open-circuit voltage
+    PAIRS_J,  # by which the energy in the RC pairs is less than they took in, because their capacitance moved
+    DECOMPOSITION_J,  # heat of exothermal reactions, which is not electrical
     BLEED_J,
     CHARGE_C,  # through the shunt, positive when it charges
     TICK_C,  # the same within this call
@@ -165,7 +177,7 @@ OUTPUTS = 18
     CELLS_EMF_V,
     SPLIT,  # 1: currents inside the groups have to be worked out
     CONTACT_S,  # five: time that coil and armature have disagreed
-) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 41)
+) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 43)
 DAMAGED = CONTACT_S + 5  # five: openings above the break rating
 
 # Scratch of the circuit: how it is connected now, ...
@@ -242,8 +254,10 @@ STATE_SIZE = DAMAGED + 5 + 23
     K_UNDER_V,
     K_HYSTERESIS_RATE,
     K_PAIRS,  # number of RC pairs
-) = range(43)
-CONSTANTS = 43
+    K_PLATING_A,  # charge current above which a cell plates, at 25 °C and low SOC
+    K_COLLAPSED_OHM,  # across the electrodes, when the separator is gone
+) = range(45)
+CONSTANTS = 45
 
 # Rows of `axis`, float64 (rows, longest axis): what the cell file gives over one axis alone. The first seven
 # over the temperatures of `ohm`, the logarithm where the Arrhenius law holds; the last two over its SOC.

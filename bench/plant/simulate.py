@@ -97,6 +97,7 @@ def simulate(
         resistance_factor=np.array([resistance_factor]),
         soc=np.array([soc]),
         temperature_degc=degc[:1],
+        leak_a=np.zeros(1),
     )
     constant, slots = np.zeros(at.CONSTANTS), cell_constants(cell)
     constant[list(slots)] = list(slots.values())

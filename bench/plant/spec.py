@@ -15,6 +15,33 @@ MAX_PARALLEL = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Outlier:
+    """One cell that differs from all others, on top of spread and ageing of the pack.
+
+    Parameters
+    ----------
+    cell, member
+        Its group, counted from 0, and its place in it.
+    capacity_fade, resistance_growth
+        Its capacity times 1 - fade, its resistance times 1 + growth.
+    soc
+        Its state of charge at the start; None: as the others.
+    warmer_k
+        By how much it is warmer at the start [K].
+    self_discharge_per_month
+        Share of its capacity at 25 °C; None: as the others.
+    """
+
+    cell: int
+    member: int = 0
+    capacity_fade: float = 0.0
+    resistance_growth: float = 0.0
+    soc: float | None = None
+    warmer_k: float = 0.0
+    self_discharge_per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PlantSpec:
     """A pack and its surroundings. Defaults without another source are project defaults.
 
@@ -33,6 +60,12 @@ class PlantSpec:
     capacity_fade, resistance_growth
         Ageing, one number for all or one per cell (or group): capacity times 1 - fade, resistance times
         1 + growth.
+    outliers
+        Single cells that differ; see `Outlier`.
+    self_discharge_per_month
+        Share of its capacity that a cell at 25 °C loses in a month by itself.
+    plating_c_rate
+        Charge current over capacity [1/h] above which a cell plates lithium, at 25 °C and low SOC.
     sensor_cells
         Group that carries sensor j, on its first cell.
     thermistor_r25_ohm, thermistor_beta_k, thermistor_pullup_ohm, thermistor_reference_v
@@ -81,6 +114,9 @@ class PlantSpec:
     seed: int = 0
     capacity_fade: float | tuple[float, ...] = 0.0
     resistance_growth: float | tuple[float, ...] = 0.0
+    outliers: tuple[Outlier, ...] = ()
+    self_discharge_per_month: float = 0.0
+    plating_c_rate: float = 3.0
     sensor_cells: tuple[int, ...] = (0,)
     thermistor_r25_ohm: float = 10e3
     thermistor_beta_k: float = 3435.0
@@ -140,12 +176,26 @@ class PlantSpec:
         _expect("coolant_w_per_k", "0 or above", self.coolant_w_per_k, self.coolant_w_per_k >= 0)
         for name in ("coolant_j_per_k", "radiator_w_per_k"):
             _expect(name, "a positive number", getattr(self, name), getattr(self, name) > 0)
+        _expect("plating_c_rate", "a positive number", self.plating_c_rate, self.plating_c_rate > 0)
+        self._check_damage()
         _expect("capacity_ah", "positive", self.capacity_ah, self.capacity_ah is None or self.capacity_ah > 0)
 
     @property
     def sensors(self) -> int:
         """Number of thermistors."""
         return len(self.sensor_cells)
+
+    def _check_damage(self) -> None:
+        for outlier in self.outliers:
+            inside = 0 <= outlier.cell < self.cells and 0 <= outlier.member < self.parallel
+            found = f"cell {outlier.cell}, member {outlier.member}"
+            _expect("outliers", f"cell below {self.cells}, member below {self.parallel}", found, inside)
+            worn = outlier.capacity_fade < 1.0 and outlier.resistance_growth > -1.0
+            _expect("outliers", "capacity_fade below 1, resistance_growth above -1", outlier, worn)
+        rates = [self.self_discharge_per_month]
+        rates += [o.self_discharge_per_month for o in self.outliers if o.self_discharge_per_month is not None]
+        for rate in rates:
+            _expect("self_discharge_per_month", "0 to 1", rate, 0.0 <= rate <= 1.0)
 
     def each_cell(self, value: float | tuple[float, ...]) -> NDArray[np.float64]:
         """`value` for every cell, shape (cells * parallel,), of a number, one per group or one per cell."""

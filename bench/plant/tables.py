@@ -25,12 +25,15 @@ from bench.plant.layout import (
     AXIS_V_PER_K,
     DECAY1,
     LINEAR1_A,
+    PAIRS_J,
     R0,
+    R1,
     R_FACTOR,
     SOC,
     STEP_S,
     TAU1,
     TEMPERATURE,
+    U1,
     V_PER_K,
 )
 
@@ -103,7 +106,8 @@ def place(value: float, row: int, last: int, start: int, axis: Floats) -> int:
 def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) -> None:
     """Look up what changes slowly, at each cell's SOC and temperature: resistances, time constants, entropy.
 
-    A pair that obeys Ohm's law has no linear current: not a number in its row, 0 in the cell.
+    A pair that obeys Ohm's law has no linear current: not a number in its row, 0 in the cell. The pairs keep
+    their voltages meanwhile; by how much the energy in them then seems to change is booked.
     """
     pairs, temperatures, socs = ohm.shape[0] - 1, ohm.shape[1], ohm.shape[2]
     for k in range(cell.shape[1]):
@@ -117,6 +121,10 @@ def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) 
         j = place(soc, AXIS_SOC, socs - 1, int(cell[AT_SOC, k]), axis)
         b = (soc - axis[AXIS_SOC, j]) / (axis[AXIS_SOC, j + 1] - axis[AXIS_SOC, j])
         cell[AT_KELVIN, k], cell[AT_SOC, k] = i, j
+        stored = 0.0
+        for p in range(pairs):
+            if cell[U1 + p, k] != 0.0:
+                stored += 0.5 * cell[U1 + p, k] ** 2 * cell[TAU1 + p, k] / cell[R1 + p, k]
         for p in range(pairs + 1):
             low = ohm[p, i, j] + b * (ohm[p, i, j + 1] - ohm[p, i, j])
             high = ohm[p, i + 1, j] + b * (ohm[p, i + 1, j + 1] - ohm[p, i + 1, j])
@@ -127,6 +135,9 @@ def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) 
             row = AXIS_LOG_LINEAR1_A + p
             if not math.isnan(axis[row, 0]):
                 cell[LINEAR1_A + p, k] = math.exp(axis[row, i] + a * (axis[row, i + 1] - axis[row, i]))
+            if cell[U1 + p, k] != 0.0:
+                stored -= 0.5 * cell[U1 + p, k] ** 2 * cell[TAU1 + p, k] / cell[R1 + p, k]
+        state[PAIRS_J] += stored
         cell[V_PER_K, k] = axis[AXIS_V_PER_K, j] + b * (axis[AXIS_V_PER_K, j + 1] - axis[AXIS_V_PER_K, j])
     state[STEP_S] = -1.0
 

@@ -19,11 +19,12 @@ def _view(row: Floats) -> Floats:
 
 
 class Truth:
-    """Read-only views, valid after each step. `cell_a` and `energy_j` are worked out when asked for.
+    """Read-only views, valid after each step.
 
     Of every cell, shape (cells * parallel,), those of one group side by side: `soc`, `hysteresis`,
     `temperature_degc`, `emf_v`, `u_v` (3, cells * parallel) over the RC pairs, `r0_ohm`, `capacity_ah`,
-    `cell_a`. Of every group, shape (cells,): `cell_v` between its taps, `bleed_a`. `sensor_degc` (sensors,).
+    `cell_a`, `plated_ah`, `lost_ah`, `short_ohm`; `sei` and `anode`, shares that can still react. Of every
+    group, shape (cells,): `cell_v` between its taps, `bleed_a`. `sensor_degc` (sensors,).
     """
 
     def __init__(self, arrays: Arrays, spec: PlantSpec) -> None:
@@ -37,7 +38,7 @@ class Truth:
         self.r0_ohm = _view(cell[at.R0])
         self.bleed_a = _view(group[at.BLEED_A])
         self.sensor_degc = _view(arrays.sensor[at.SENSOR_DEGC])
-        self.capacity_ah = _view(cell[at.CAPACITY_C] / 3600.0)
+        self.sei, self.anode = _view(cell[at.SEI]), _view(cell[at.ANODE])
         self._state, self._spec, self._arrays = arrays.state, spec, arrays
 
     @property
@@ -47,6 +48,33 @@ class Truth:
         stack_a = self._state[at.CHARGER_A] - self._state[at.MAIN_A]
         group_a = np.where(self._arrays.group_flag[at.CONNECTED], 0.0, stack_a - group[at.SENSE_A])
         return np.asarray(cell[at.SHARE] * np.repeat(group_a, parallel) + cell[at.CIRCULATING_A])
+
+    @property
+    def capacity_ah(self) -> Floats:
+        """Of each cell now [Ah], shape (cells * parallel,)."""
+        return np.asarray(self._arrays.cell[at.CAPACITY_C] / 3600.0)
+
+    @property
+    def plated_ah(self) -> Floats:
+        """Lithium plated on each anode that can still strip [Ah], shape (cells * parallel,)."""
+        return np.asarray(self._arrays.cell[at.PLATED_C] / 3600.0)
+
+    @property
+    def lost_ah(self) -> Floats:
+        """Capacity that each cell has lost to plating [Ah], shape (cells * parallel,)."""
+        return np.asarray(self._arrays.cell[at.LOST_C] / 3600.0)
+
+    @property
+    def short_ohm(self) -> Floats:
+        """Resistance of the short across each cell's electrodes [ohm], inf for none."""
+        siemens = self._arrays.cell[at.SHORT_S] + self._arrays.cell[at.SEPARATOR_S]
+        with np.errstate(divide="ignore"):
+            return np.asarray(1.0 / siemens)
+
+    @property
+    def decomposition_j(self) -> float:
+        """Heat that exothermal reactions have made since the start [J]; none of it was electrical."""
+        return float(self._state[at.DECOMPOSITION_J])
 
     @property
     def peak_a(self) -> float:
@@ -92,10 +120,12 @@ class Truth:
 
     @property
     def energy_j(self) -> dict[str, float]:
-        """Energy since the start [J], by where it went; `stored` and `rc` are what is there now.
+        """Energy since the start [J], by where it went; `stored` is what is there now, `rc` what the RC pairs
+        have taken in less what they gave back.
 
         charger + regen - load = chemical + cell_heat + bleed + circuit + arc + changes of stored and rc,
-        while no cell is replaced. `cell_heat` has the reversible heat, `chemical` is without it.
+        while no cell is replaced. `cell_heat` has the reversible heat,
+        `chemical` is without it and keeps what lost lithium has bound.
         """
         state, spec, cell = self._state, self._spec, self._arrays.cell
         stored = (
@@ -114,5 +144,5 @@ class Truth:
             "circuit": float(state[at.CIRCUIT_J]),
             "arc": float(state[at.ARC_J]),
             "stored": 0.5 * float(stored),
-            "rc": 0.5 * float(np.sum(pairs)),
+            "rc": 0.5 * float(np.sum(pairs)) + float(state[at.PAIRS_J]),
         }
