@@ -204,8 +204,8 @@ def _print(result: dict[str, Any]) -> None:
     console().print(table)
     if result["charged_ah"] is not None:
         typer.echo(
-            f"As measured: charged {result['charged_ah']:.3f} Ah, discharged {result['discharged_ah']:.3f} Ah in "
-            f"{result['counted_s']:g} s: {result['equivalent_full_cycles']:.2f} equivalent full cycles, "
+            f"As measured in {result['counted_s']:g} s: charged {result['charged_ah']:.3f} Ah, discharged "
+            f"{result['discharged_ah']:.3f} Ah, {result['equivalent_full_cycles']:.2f} equivalent full cycles, "
             f"{result['soc_cycles']:g} swings of SOC, the deepest {100.0 * result['deepest_cycle']:.1f} %"
         )
         if result["gap_s"] > 0.0:
