@@ -27,14 +27,19 @@ def tables(data: Path, plots: Path) -> list[Table]:
     for rate in ("1C", "3C"):
         log = measured.leaf_heat(data, rate)
         law = by_law(log, cell)
-        whole = by_plant(log, cell, part_s=4000.0)
+        begin = int(np.argmax(log.current_a < -0.5 * measured.LEAF_AH))
+        whole = by_plant(log, cell, begin, part_s=4000.0)
         tested = f"{rate} ({'fitted' if rate == '1C' else 'first discharge and rest'})"
         rows.append(_row(f"law, from measured voltage, {rate}", tested, law - log.cell_degc))
         rows.append(
-            _row(f"plant, from current alone, {rate}, 4000 s", tested, whole - log.cell_degc[: len(whole)])
+            _row(
+                f"plant, from current alone, {rate}, 4000 s",
+                tested,
+                whole - log.cell_degc[begin : begin + len(whole)],
+            )
         )
-        curves[rate] = (log, law, whole)
-    log, law, _ = curves["3C"]
+        curves[rate] = (log, law, begin, whole)
+    log, law, *_ = curves["3C"]
     heat = np.genfromtxt(data / "leaf_33ah" / "temp_3C.csv", delimiter=",", names=True)
     at_s = log.period_s * np.arange(len(law))
     for place, column in COUPLES.items():
@@ -71,15 +76,15 @@ def by_law(log: ThermalLog, cell: CellFile) -> Floats:
     )
 
 
-def by_plant(log: ThermalLog, cell: CellFile, *, part_s: float) -> Floats:
-    """Temperature of a plant of one cell, which gets the measured current from its charger and load."""
+def by_plant(log: ThermalLog, cell: CellFile, begin: int, *, part_s: float) -> Floats:
+    """Temperature of a plant of one cell, which gets the measured current; from sample `begin` on, full."""
     start = PlantSpec(
         cells=1,
         cell=cell.name,
-        soc=float(log.soc[0]),
+        soc=float(log.soc[begin]),
         capacity_ah=measured.LEAF_AH,
-        temperature_degc=float(log.cell_degc[0]),
-        hysteresis=1.0 if log.soc[0] > 0.5 else -1.0,
+        temperature_degc=float(log.cell_degc[begin]),
+        hysteresis=1.0,
         break_rating_a=1e6,
     )
     plant = Plant(start)
@@ -89,7 +94,7 @@ def by_plant(log: ThermalLog, cell: CellFile, *, part_s: float) -> Floats:
     charger.voltage_v = 10.0
     charger.enabled = load.enabled = True
     found = []
-    for current_a, ambient_degc in zip(log.current_a, log.ambient_degc, strict=True):
+    for current_a, ambient_degc in zip(log.current_a[begin:], log.ambient_degc[begin:], strict=True):
         if plant.time_s > part_s:
             break
         charger.current_a, load.current_a = max(current_a, 0.0), max(-current_a, 0.0)
@@ -105,16 +110,18 @@ def _row(case: str, tested: str, error_k: Floats, note: str = "") -> Row:
     return Row(case, FITTED, tested, rms, note=f"{most}; {note}" if note else most)
 
 
-def _plot(curves: dict[str, tuple[ThermalLog, Floats, Floats]], heat: Floats, path: Path) -> None:
+def _plot(curves: dict[str, tuple[ThermalLog, Floats, int, Floats]], heat: Floats, path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    for axis, (rate, (log, law, whole)) in zip(axes, curves.items(), strict=True):
+    for axis, (rate, (log, law, begin, whole)) in zip(axes, curves.items(), strict=True):
         minutes = log.period_s * np.arange(len(law)) / 60.0
         if rate == "3C":
             for place, column in COUPLES.items():
                 axis.plot(heat["t_s"] / 60.0, heat[column], lw=0.8, label=f"measured, {place}")
         axis.plot(minutes, log.cell_degc, "k", lw=1.5, label="measured, mean")
         axis.plot(minutes, law, "C3--", lw=1.2, label="law, from measured voltage")
-        axis.plot(minutes[: len(whole)], whole, "C2-.", lw=1.2, label="plant, from current alone")
+        axis.plot(
+            minutes[begin : begin + len(whole)], whole, "C2-.", lw=1.2, label="plant, from current alone"
+        )
         axis.set(xlabel="time [min]", ylabel="temperature [°C]", title=f"Leaf 33 Ah, {rate}")
         axis.legend(fontsize=8)
     figure.savefig(path, dpi=110)
