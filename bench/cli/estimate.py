@@ -203,10 +203,11 @@ def _print(result: dict[str, Any]) -> None:
         table.add_row(_with_conditions(words, key, result), *numbers, unit)
     console().print(table)
     if result["charged_ah"] is not None:
+        cycles, deepest = result["soc_cycles"], 100.0 * result["deepest_cycle"]
         typer.echo(
             f"As measured in {result['counted_s']:g} s: charged {result['charged_ah']:.3f} Ah, discharged "
-            f"{result['discharged_ah']:.3f} Ah, {result['equivalent_full_cycles']:.2f} equivalent full cycles, "
-            f"{result['soc_cycles']:g} swings of SOC, the deepest {100.0 * result['deepest_cycle']:.1f} %"
+            f"{result['discharged_ah']:.3f} Ah, {result['equivalent_full_cycles']:.2f} equivalent full "
+            f"cycles, {cycles:g} swings of SOC, the deepest {deepest:.1f} %"
         )
         if result["gap_s"] > 0.0:
             typer.echo(f"NOT COUNTED in this: {result['gap_s']:g} s of gaps. What flowed then is not known.")
