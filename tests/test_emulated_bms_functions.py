@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from bench.emulated_bms.ocv import interpolate
+from bench.emulated_bms.parameters import parameters_of
+from dut_profiles.profile import load_profile
 from tests.emulated_board import Board, ntc_volts
 
 
@@ -273,6 +275,28 @@ def test_a_cold_pack_in_use_is_heated_until_it_is_warm_enough() -> None:
     board.set_temperature(12.0)
     board.run(2.0)
     assert not board.port.heater
+
+
+def test_fan_and_heater_follow_what_a_profile_declares() -> None:
+    sound = load_profile("hd_lfp_24s")
+    declared = sound.thermal_management.model_copy(
+        update={
+            "cooling_on_degc": 45.0,
+            "cooling_off_degc": 40.0,
+            "heating_on_degc": -5.0,
+            "heating_hottest_degc": None,
+            "heating_modes": ["charge"],
+        }
+    )
+
+    thermal = parameters_of(sound.model_copy(update={"thermal_management": declared})).thermal
+    silent = parameters_of(sound.model_copy(update={"thermal_management": None})).thermal
+
+    assert (thermal.fan_start_ddegc, thermal.fan_full_ddegc, thermal.fan_hysteresis_ddegc) == (450, 550, 50)
+    assert (thermal.heater_on_ddegc, thermal.heater_off_ddegc) == (-50, 100)
+    assert thermal.heater_hottest_ddegc > 1500
+    assert thermal.heater_modes == {"charge"}
+    assert silent == parameters_of(sound).thermal, "what the shipped profiles declare is the default"
 
 
 @pytest.mark.parametrize(("cell_v", "expected"), [(2.6, True), (3.3, False)])

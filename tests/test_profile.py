@@ -79,6 +79,18 @@ def test_all_kinds_of_limit_speak_of_trip_tolerance_release_and_unit():
     assert limits["insulation_fault"].trip == 120.0
 
 
+def test_fan_and_heater_may_be_declared_or_not(edited):
+    start = SOURCE.index("[thermal_management]")
+    section = SOURCE[start : SOURCE.index("[soc]", start)]
+
+    declared = load_profile("hd_lfp_24s").thermal_management
+
+    assert (declared.cooling_on_degc, declared.cooling_off_degc) == (35.0, 33.0)
+    assert (declared.heating_on_degc, declared.heating_off_degc) == (5.0, 10.0)
+    assert declared.heating_modes == ["charge", "drive"]
+    assert edited(section, "").thermal_management is None
+
+
 def test_a_profile_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load_profile("hd_lfp_24s").pack.cells = 12

@@ -142,6 +142,9 @@ class ThermalParameters:
     fan_hysteresis_ddegc: int = 20
     heater_on_ddegc: int = 50
     heater_off_ddegc: int = 100
+    #: No heating while any sensor is hotter.
+    heater_hottest_ddegc: int = 300
+    heater_modes: set[str] = field(default_factory=lambda: {"charge", "drive"})
     #: A fan told to run this hard must turn this fast.
     fan_watched_permille: int = 300
     fan_least_rpm: int = 200
@@ -251,10 +254,29 @@ def parameters_of(profile: Profile) -> Parameters:
             watched=profile.communication.host_timeout_s is not None,
             broadcast_ms=_ms(profile.communication.period_s),
         ),
+        thermal=_thermal(profile),
         diagnosis=DiagnosisParameters(
             current_step_ma=capacity_mah // 10,
             open_path_ma=round(pack.max_discharge_a * 25),
         ),
+    )
+
+
+def _thermal(profile: Profile) -> ThermalParameters:
+    """As declared; project defaults for a profile that declares nothing."""
+    declared = profile.thermal_management
+    if declared is None:
+        return ThermalParameters()
+    start = round(declared.cooling_on_degc * 10)
+    warm = declared.heating_hottest_degc
+    return ThermalParameters(
+        fan_start_ddegc=start,
+        fan_full_ddegc=start + 100,
+        fan_hysteresis_ddegc=start - round(declared.cooling_off_degc * 10),
+        heater_on_ddegc=round(declared.heating_on_degc * 10),
+        heater_off_ddegc=round(declared.heating_off_degc * 10),
+        heater_hottest_ddegc=2**15 if warm is None else round(warm * 10),
+        heater_modes=set(declared.heating_modes),
     )
 
 

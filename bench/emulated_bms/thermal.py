@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.emulated_bms.alarms import INVALID, NO_INDEX, State
+from bench.emulated_bms.alarms import INVALID, NO_INDEX
 
 if TYPE_CHECKING:
     from bench.emulated_bms.bms import EmulatedBms
@@ -59,8 +59,9 @@ class Thermal:
         """Warm a cold pack while it is in use; never one that is anywhere warm, never in a fault."""
         bms, parameters = self._bms, self._bms.parameters.thermal
         coldest = bms.seen.coldest_ddegc
-        usable = bms.state in (State.CHARGE, State.DRIVE) and coldest != INVALID
-        if not usable or coldest >= parameters.heater_off_ddegc or bms.seen.hottest_ddegc > 300:
+        usable = bms.state.name.lower() in parameters.heater_modes and coldest != INVALID
+        hot = bms.seen.hottest_ddegc > parameters.heater_hottest_ddegc
+        if not usable or hot or coldest >= parameters.heater_off_ddegc:
             self.heater = False
         elif coldest <= parameters.heater_on_ddegc:
             self.heater = True
