@@ -180,7 +180,7 @@ def test_charge_transfer_makes_a_large_current_cheaper_than_ohms_law():
     assert volts(found * (1 - CLOSE)) < 0.5 < volts(found * (1 + CLOSE))
 
 
-def fine(file, cells, direction, horizon_s, *, current_a=None, power_w=None, steps=400):
+def fine(file, cells, direction, horizon_s, *, current_a=None, power_w=None, steps=300):
     """Voltages of all cells over time by small steps of Euler, shape (steps, cells); current as well."""
     model = CellModel(file)
     z, degc, branch = (np.array(np.broadcast_to(x, np.shape(cells.soc)), float) for x in
@@ -210,8 +210,10 @@ def fine(file, cells, direction, horizon_s, *, current_a=None, power_w=None, ste
     return np.array(out), np.array(flown)
 
 
-@pytest.mark.parametrize("name", ["lfp_280ah", "nmc_58ah"])
-@pytest.mark.parametrize(("soc", "degc"), [(0.1, 25.0), (0.5, -10.0), (0.9, 40.0)])
+@pytest.mark.parametrize(
+    ("name", "soc", "degc"),
+    [("lfp_280ah", 0.1, 25.0), ("lfp_280ah", 0.5, -10.0), ("nmc_58ah", 0.1, 25.0), ("nmc_58ah", 0.9, 40.0)],
+)
 def test_a_limit_brings_the_weakest_cell_to_its_voltage_and_not_beyond(name, soc, degc):
     file = load_cell(name)
     high_v, low_v = (3.65, 2.5) if name.startswith("lfp") else (4.2, 2.8)
