@@ -49,8 +49,16 @@ class CsvTable:
         Raises
         ------
         InvalidInput
-            A row with more fields than the header, a quote that is not closed, or no rows.
+            A name that several columns have, a row with more fields than the header, a quote that is not
+            closed, or no rows.
         """
+        for name in names:
+            if self.names.count(name) > 1:
+                raise InvalidInput(
+                    f"{self.path}:{self.header_line}",
+                    expected=f"one column {name!r}",
+                    found=f"{self.names.count(name)}; rename those that are not meant",
+                )
         where = [self.names.index(name) for name in names]
         lines: list[int] = []
         known: dict[str, str] = {}
