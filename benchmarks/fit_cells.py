@@ -1,4 +1,4 @@
-"""Compute the two cell files that ship from measured cell data.
+"""Compute the cell files `lfp_280ah` and `nmc_58ah` from measured cell data.
 
     python benchmarks/fit_cells.py <data folder> [<output folder>]
 
@@ -304,7 +304,7 @@ def fit_nmc(folder: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Compute the cell files that ship.")
+    parser = argparse.ArgumentParser(description="Compute lfp_280ah and nmc_58ah.")
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path, nargs="?", default=Path("bench/cells"))
     given = parser.parse_args()

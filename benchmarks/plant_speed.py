@@ -39,10 +39,20 @@ def shorted(cells: int) -> Plant:
     return plant
 
 
+def paralleled(cells: int) -> Plant:
+    """As `driving`, with two cells in each group."""
+    plant = Plant(PlantSpec(cells=cells, parallel=2, resistance_spread=0.05))
+    plant.port.coil[[0, 1]] = True
+    load = plant.terminal("load")
+    load.enabled, load.current_a = True, 100.0
+    plant.step(1.0)
+    return plant
+
+
 def main() -> None:
     print(f"{'cells':>6} {'case':<10} {'µs per tick':>12} {'x real time':>12}")
     for cells in (24, 32, 240):
-        for case, rounds in ((driving, 2000), (balancing, 2000), (shorted, 50)):
+        for case, rounds in ((driving, 2000), (balancing, 2000), (paralleled, 2000), (shorted, 50)):
             plant = case(cells)
             best_s = min(repeat(lambda plant=plant: plant.step(TICK_S), number=rounds, repeat=5)) / rounds
             print(f"{cells:>6} {case.__name__:<10} {best_s * 1e6:>12.1f} {TICK_S / best_s:>12.0f}")

@@ -275,6 +275,33 @@ def test_every_condition_can_be_set_and_cleared():
     assert plant.truth.soc[3] >= soc  # charged by its neighbour, drained no more
 
 
+@settings(max_examples=25)
+@given(
+    parallel=st.sampled_from([1, 3]),
+    short_ohm=st.floats(1e-4, 1.0),
+    joint_ohm=st.floats(0.0, 0.1),
+    heater_w=st.floats(0.0, 20e3),
+    current_a=st.floats(0.0, 400.0),
+    degc=st.floats(-40.0, 120.0),
+    soc=st.floats(0.0, 1.05),
+)
+def test_the_worst_of_everything_leaves_finite_numbers(
+    parallel, short_ohm, joint_ohm, heater_w, current_a, degc, soc
+):
+    plant = loaded(current_a, cells=3, parallel=parallel, soc=soc, temperature_degc=degc)
+    plant.conditions.set("internal_short_ohm", short_ohm, group=0)
+    plant.conditions.set("joint_ohm", joint_ohm, group=1)
+    plant.conditions.set("heater_w", heater_w, group=2)
+    plant.step(60.0)
+
+    truth = plant.truth
+    for found in (truth.soc, truth.temperature_degc, truth.cell_a, truth.emf_v, plant.port.cell_v):
+        assert np.isfinite(found).all()
+    assert ((truth.sei >= 0.0) & (truth.sei <= 1.0) & (truth.anode >= 0.0)).all()
+    # Nothing can give more than all that was in the cells, the load's share and the heater's
+    assert truth.temperature_degc.max() < 4000.0
+
+
 def test_self_discharge_can_be_set_while_the_plant_runs():
     plant = Plant(PlantSpec(cells=2))
     plant.conditions.set("self_discharge_per_month", 0.5, group=0)
