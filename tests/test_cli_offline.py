@@ -156,6 +156,20 @@ def test_estimate_finds_the_capacity_between_two_rests(bmsbench, tmp_path: Path)
     assert shown["soh_capacity"]["value"] == pytest.approx(capacity["value"] / 58.0)
 
 
+def test_a_current_that_is_never_steady_tells_a_resistance_too(bmsbench, tmp_path: Path) -> None:
+    t_s = np.arange(600.0)
+    current_a = np.random.default_rng(3).uniform(-58.0, 10.0, len(t_s))
+    moved_ah = np.concatenate(([0.0], np.cumsum(0.5 * (current_a[1:] + current_a[:-1])))) / 3600.0
+    log = write_log(tmp_path / "log.csv", t_s, current_a, 0.8 + moved_ah / 58.0)
+    shown = bmsbench("estimate", log, *NMC, "--json").shown
+
+    # 15 % may be wrong in the same way for all steps; the bound is twice that.
+    assert shown["ohmic_ohm"]["value"] == pytest.approx(R_OHM, rel=0.02)
+    assert shown["ohmic_ohm"]["upper"] - shown["ohmic_ohm"]["value"] == pytest.approx(0.3 * R_OHM, rel=0.05)
+    assert shown["pulse_ohm"] is None
+    assert shown["resistance_growth"]["value"] > 0.0
+
+
 def test_estimate_prints_tables_and_flags(bmsbench, tmp_path: Path) -> None:
     t_s, current_a, soc = drive(20)
     log = write_log(tmp_path / "log.csv", t_s, current_a, soc)
@@ -167,7 +181,7 @@ def test_estimate_prints_tables_and_flags(bmsbench, tmp_path: Path) -> None:
     for words in (
         "v_V",
         "SOC at the last row",
-        "Mean resistance between two samples (1 s apart",
+        "Mean resistance between two samples, 1 s apart",
         "20.0",
         "soc.csv",
     ):

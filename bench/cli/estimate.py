@@ -157,14 +157,15 @@ def _resistance(found: LogEstimate) -> dict[str, Any]:
     pulses = found.pulses
     if pulses is None:
         return {"ohmic_ohm": None, "pulse_ohm": None, "resistance_growth": None}
+    pulse = pulses.pulse
     return {
         "ohmic_ohm": _around(pulses.ohmic.resistance_ohm, pulses.ohmic.bound_ohm),
         "ohmic_interval_s": pulses.interval_s,
-        "pulse_ohm": _around(pulses.pulse.resistance_ohm, pulses.pulse.bound_ohm),
+        "ohmic_steps": pulses.ohmic.steps,
+        "pulse_ohm": None if pulse is None else _around(pulse.resistance_ohm, pulse.bound_ohm),
         "pulse_s": pulses.pulse_s,
-        "pulse_steps": pulses.pulse.steps,
-        "pulse_soc": [pulses.soc_low, pulses.soc_high],
-        "pulse_degc": [pulses.coldest_degc, pulses.hottest_degc],
+        "resistance_soc": [pulses.soc_low, pulses.soc_high],
+        "resistance_degc": [pulses.coldest_degc, pulses.hottest_degc],
         "resistance_growth": _around(pulses.grown.resistance_ohm, pulses.grown.bound_ohm),
     }
 
@@ -185,7 +186,7 @@ _SHOWN = (
     ("soh_capacity", "Capacity over the cell file's", ".1f", "%", 100.0),
     ("ohmic_ohm", "Mean resistance between two samples", ".3f", "mΩ", 1e3),
     ("pulse_ohm", "Mean pulse resistance", ".3f", "mΩ", 1e3),
-    ("resistance_growth", "Pulse resistance over the cell file's", ".2f", "", 1.0),
+    ("resistance_growth", "Resistance over the cell file's", ".2f", "", 1.0),
     ("current_offset_in_log_a", "The log's current shows too much, in its own sign", ".3f", "A", 1.0),
 )
 
@@ -220,11 +221,11 @@ def _print(result: dict[str, Any]) -> None:
 
 def _with_conditions(words: str, key: str, result: dict[str, Any]) -> str:
     if key == "ohmic_ohm":
-        return f"{words} ({result['ohmic_interval_s']:g} s apart at most)"
-    if key == "pulse_ohm":
-        soc, degc = result["pulse_soc"], result["pulse_degc"]
+        soc, degc = result["resistance_soc"], result["resistance_degc"]
         return (
-            f"{words} at {result['pulse_s']:g} s ({result['pulse_steps']} steps, SOC {100 * soc[0]:.0f} to "
-            f"{100 * soc[1]:.0f} %, {degc[0]:.0f} to {degc[1]:.0f} °C)"
+            f"{words}, {result['ohmic_interval_s']:g} s apart ({result['ohmic_steps']} steps, SOC "
+            f"{100 * soc[0]:.0f} to {100 * soc[1]:.0f} %, {degc[0]:.0f} to {degc[1]:.0f} °C)"
         )
+    if key == "pulse_ohm":
+        return f"{words} at {result['pulse_s']:g} s"
     return words

@@ -32,6 +32,10 @@ LEAST_STEP_PER_H = 0.2
 #: Periods between two samples that a pulse may miss, project default.
 _MISSED = 2.5
 _PULSE_S = 10.0
+#: Fewest steps of a restless current that are worth a resistance, and how wrong all of them may be in the
+#: same way, one standard deviation: project defaults. Against its cell file, drive cycles of an LG HG2 gave
+#: 3 to 14 % too little from means of 1 s, and 25 % from samples of 0.1 s.
+RESTLESS_STEPS, RESTLESS = 100, 0.15
 #: A sample, the SOC that is known there, and how wrong it may be.
 _Known = tuple[int, float, float]
 
@@ -45,16 +49,16 @@ class Pulses:
     ohmic, interval_s
         What the voltage does between two samples [ohm], and the longest distance of them [s].
     pulse, pulse_s
-        What it does in `pulse_s`.
+        What it does in `pulse_s`; None and nan where the current was never steady for so long.
     grown
-        `pulse` over that of the cell file, 1 as new; with the doubt of the cell file.
+        `pulse`, or else `ohmic`, over that of the cell file, 1 as new; with the doubt of the cell file.
     soc_low, soc_high, coldest_degc, hottest_degc
         Where the steps were.
     """
 
     ohmic: Resistance
     interval_s: float
-    pulse: Resistance
+    pulse: Resistance | None
     pulse_s: float
     grown: Resistance
     soc_low: float
@@ -64,12 +68,12 @@ class Pulses:
 
 
 def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
-    """Resistance from the steps of the current.
+    """Resistance from the steps of the current: steady ones, or else very many that are not.
 
     Raises
     ------
     InvalidInput
-        If no step is good for it; tells how many were not and why.
+        If neither are there; tells how many were not good and why.
     """
     period_s = float(np.median(np.diff(log.t_s)))
     rules = StepRules(
@@ -81,6 +85,9 @@ def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
     )
     good, bad = find_steps(log.t_s, log.current_a, log.voltage_v, rules, log.temperature_degc)
     if not good:
+        restless = _restless(log, track, model, rules)
+        if restless is not None:
+            return restless
         why = ", ".join(sorted({one.reason for one in bad})) or "the current hardly changes"
         raise InvalidInput(
             "resistance",
@@ -95,6 +102,39 @@ def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
         pulse=mean_resistance(good, "pulse"),
         pulse_s=rules.pulse_s,
         grown=_grown(good, soc, model, rules.pulse_s),
+        soc_low=float(soc.min()),
+        soc_high=float(soc.max()),
+        coldest_degc=float(degc.min()),
+        hottest_degc=float(degc.max()),
+    )
+
+
+def _restless(log: CellLog, track: SocTrack, model: CellModel, rules: StepRules) -> Pulses | None:
+    """Resistance between two samples from every step of a current that is never steady, as in a drive cycle.
+
+    What came before a step goes on behind it, now up and now down, and scatters. That current and voltage are
+    not sampled at one instant, or are means, does not scatter; so `RESTLESS` comes on top.
+    """
+    step_a, step_v, step_s = np.diff(log.current_a), np.diff(log.voltage_v), np.diff(log.t_s)
+    used = np.isfinite(step_v) & (np.abs(step_a) >= rules.least_step_a) & (step_s <= rules.max_gap_s)
+    if used.sum() < RESTLESS_STEPS:
+        return None
+    di, dv = step_a[used], step_v[used]
+    ohm = float(di @ dv / (di @ di))
+    scatter_ohm = float(np.sqrt((dv - ohm * di) @ (dv - ohm * di) / (len(di) - 1) / (di @ di)))
+    uncertainty_ohm = float(np.hypot(scatter_ohm, RESTLESS * ohm))
+    soc, degc = track.soc[1:][used], log.temperature_degc[1:][used]
+    interval_s, grid = float(np.median(step_s[used])), np.linspace(0.0, 1.0, 101)
+    step_typical_a = float(np.sqrt(np.mean(di**2)))
+    table_ohm = model_pulse_ohm(model, grid, float(degc.mean()), step_typical_a, interval_s)
+    ratio = ohm / float(np.average(np.interp(soc, grid, table_ohm), weights=di**2))
+    doubt = float(np.hypot(uncertainty_ohm / ohm, ModelDoubt().resistance)) if ohm > 0.0 else np.inf
+    return Pulses(
+        ohmic=Resistance(ohm, uncertainty_ohm, len(di)),
+        interval_s=interval_s,
+        pulse=None,
+        pulse_s=np.nan,
+        grown=Resistance(ratio, abs(ratio) * doubt, len(di)),
         soc_low=float(soc.min()),
         soc_high=float(soc.max()),
         coldest_degc=float(degc.min()),
