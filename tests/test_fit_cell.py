@@ -17,7 +17,7 @@ from bench.fit.error import error_v, fit_error
 from bench.fit.log import Log, checked
 from bench.fit.model import prepare, voltage
 from bench.fit.ocv import FirstOcv, first_ocv
-from bench.fit.read import named
+from bench.fit.read import named, slow_log
 from bench.fit.write import SMALL_CELL, About, branches, cell_toml, write_measured
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -220,6 +220,33 @@ def test_the_first_open_circuit_voltage_lies_half_way_between_slow_charge_and_di
 def test_a_slow_discharge_over_half_of_the_soc_is_refused():
     with pytest.raises(InvalidInput, match=r"slow discharge alone, over 90 %.*found 49\.\d %"):
         first_ocv(slow(-1.0).part(0.0, 36000.0))
+
+
+def both_ways():
+    """A discharge, an hour of rest, a charge with a tapering end."""
+    down, up = slow(-1.0), slow(1.0)
+    current = np.concatenate([down.current_a, np.zeros(60), up.current_a, np.linspace(0.045, 0.01, 30)])
+    volts = np.concatenate([down.voltage_v, np.full(60, 3.25), up.voltage_v, np.full(30, 4.2)])
+    count = len(current)
+    t_s = 60.0 * np.arange(count)
+    return Log("both", t_s, current, volts, np.full(count, 25.0), 1.0, CAPACITY_AH)
+
+
+@pytest.mark.parametrize(
+    ("charging", "first_v", "soc", "branch"), [(False, 4.07, 1.0, 1.0), (True, 3.22, 0.0, -1.0)]
+)
+def test_a_slow_log_may_hold_both_directions(charging, first_v, soc, branch):
+    part = slow_log(both_ways(), charging=charging, weight=0.5)
+
+    assert part.capacity_ah == pytest.approx(1199 * 60 * 0.1 / 3600)
+    assert part.voltage_v[1] == pytest.approx(first_v, abs=0.01)
+    assert (part.soc, part.hysteresis, part.weight) == (soc, branch, 0.5)
+    assert part.soc_trace[-1] == pytest.approx(1.0 - soc)
+
+
+def test_a_log_without_the_asked_direction_is_no_slow_charge():
+    with pytest.raises(InvalidInput, match="slow charge over the whole capacity, found 0 Ah moved"):
+        slow_log(slow(-1.0), charging=True, weight=1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Voltage of the model over a log, and its derivative by every unknown.
 
 The equations are the plant's, written a second time because the plant knows no derivatives; the error of a
-cell file is measured with the plant. Resistances, time constants, the charge-transfer current, the rate and
+cell file is measured with the plant. Resistances, time constants, linear currents, the rate and
 the half distance of the branches enter by their logarithm: they cannot become negative.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,16 +113,47 @@ def read_named(
 
 
 def slow_log(log: Log, *, charging: bool, weight: float) -> Log:
-    """A slow log from full to empty or back, over the charge that it moved itself."""
+    """The longest charge (or discharge) of a slow log, counted against the charge that it moved itself.
+
+    A constant-voltage end, below half of the usual current, is left out.
+
+    Raises
+    ------
+    InvalidInput
+        It moved less than half or more than one and a half of the stated capacity.
+    """
     sign = 1.0 if charging else -1.0
-    moved_ah = sign * float(log.moved_ah.sum())
+    part = _longest(sign * log.current_a)
+    moved_ah = sign * float(log.moved_ah[part][1:].sum())
     if not 0.5 * log.capacity_ah < moved_ah < 1.5 * log.capacity_ah:
         way = "charge" if charging else "discharge"
-        found = f"{sign * moved_ah:.4g} Ah moved, with {log.capacity_ah:g} Ah stated"
+        found = f"{moved_ah:.4g} Ah moved, with {log.capacity_ah:g} Ah stated"
         raise InvalidInput(f"log {log.name}", expected=f"a slow {way} over the whole capacity", found=found)
     start, branch = (0.0, -1.0) if charging else (1.0, 1.0)
-    arrays = (log.t_s, log.current_a, log.voltage_v, log.temperature_degc)
-    return Log(log.name, *arrays, start, moved_ah, branch, weight)
+    return replace(
+        log,
+        t_s=log.t_s[part],
+        current_a=log.current_a[part],
+        voltage_v=log.voltage_v[part],
+        temperature_degc=log.temperature_degc[part],
+        soc=start,
+        capacity_ah=moved_ah,
+        hysteresis=branch,
+        weight=weight,
+    )
+
+
+def _longest(current_a: Floats) -> slice:
+    """The most samples in one row in which current flows, and the one before them."""
+    flowing = current_a > 0
+    if flowing.any():
+        flowing = current_a > 0.5 * float(np.median(current_a[flowing]))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flowing.astype(np.int8), [0]])))
+    runs = edges.reshape(-1, 2)
+    if not len(runs):
+        return slice(0, 0)
+    first, last = runs[int(np.argmax(runs[:, 1] - runs[:, 0]))]
+    return slice(max(int(first) - 1, 0), int(last))
 
 
 def _branch(soc: float) -> float:
