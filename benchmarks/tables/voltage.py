@@ -69,12 +69,14 @@ def _as_cell(fit: Fit, capacity_ah: float) -> CellFile:
 def _shipped_hg2(data: Path, plots: Path) -> Table:
     cell = load_cell("lg_hg2_3ah")
     table = Table("LG HG2, shipped file, whole cycles", "mV")
-    tested = [measured.hg2(data, *case) for case in fits.HG2_TESTED]
-    fitted = "25 Mixed1 LA92, 40 Mixed1, 0 LA92, -10 Mixed1, 1C, C/20"
-    for (degc, _), log in zip(fits.HG2_TESTED, tested, strict=True):
-        table.rows.append(_row("tested", cell, log, fitted, goal=HG2_GOAL_MV[degc]))
-    for case in fits.HG2_FITTED:
-        table.rows.append(_row("fitted", cell, measured.hg2(data, *case), fitted))
+    # The file itself says what it was fitted on: a goal is for logs that it has not seen.
+    fitted = cell.fit[0].fitted
+    logs = [measured.hg2(data, *case) for case in sorted({*fits.HG2_TESTED, *fits.HG2_FITTED})]
+    tested = [log for log in logs if log.name not in fitted]
+    for log in (*tested, *(log for log in logs if log.name in fitted)):
+        seen = log.name in fitted
+        goal = math.nan if seen else HG2_GOAL_MV[int(log.name.split()[0])]
+        table.rows.append(_row("fitted" if seen else "tested", cell, log, _brief(fitted), goal=goal))
     _plot(plots / "voltage_lg_hg2.png", cell, tested)
     return table
 
@@ -92,6 +94,10 @@ def _refitted_hg2(data: Path) -> Table:
         case = f"{1e3 * HG2_OFFSET_A:.0f} mA added to the current"
         table.rows.append(_row(case, cell, log, _named(fits.HG2_FITTED)))
     return table
+
+
+def _brief(names: Sequence[str]) -> str:
+    return ", ".join(names).replace(" degC", "")
 
 
 def _named(cases: Sequence[tuple[int, str]]) -> str:
