@@ -179,6 +179,17 @@ class Bench:
         self.record.note("fault", f"{fault} removed", fault=fault, active=False)
         self.station.fault_box(fault).remove(fault)
 
+    def impair(self, condition: str, value: float, *, cell: int) -> None:
+        """Make something inside one cell of an emulated pack wrong: a soft short, a worn joint, a heater.
+
+        `condition` is one of `bench.plant.conditions.CONDITIONS`, in the unit that its name says. No
+        instrument can do this to a real cell: on a rack, the scenario is not applicable.
+        """
+        if self.station.rack is None:
+            raise NotApplicable(f"{condition} inside a cell can be set on an emulated pack only")
+        self.station.rack.conditions.set(condition, value, group=cell)
+        self.record.note("stimulus", f"cell {cell}: {condition} {value:g}", cell=cell)
+
     def cut_power(self) -> None:
         """Take the DUT's auxiliary supply away."""
         self.record.note("power", "auxiliary supply of the DUT cut", on=False)
