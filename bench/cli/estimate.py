@@ -64,7 +64,12 @@ def estimate(
 ) -> None:
     """Estimate SOC over time, capacity, resistance and current offset from a log of one cell.
 
-    The log needs columns for t, i and v, and T if there is one.
+    The log needs columns for t, i and v, and T if there is one. For example:
+
+    bmsbench estimate drive.csv --cell lg_hg2_3ah --out soc.csv
+    --columns t=t_s,i=i_A,v=v_V,T=temp_C --discharge-positive
+
+    More in docs/how-to/estimate-a-log.md.
     """
     from bench.cells import load_cell
     from bench.foreign_log import checked, read_log, read_mapping

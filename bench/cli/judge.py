@@ -75,6 +75,13 @@ def judge(
     --columns names what instruments measured, --reported what the DUT said.
     Only what was measured can oblige the DUT to act.
 
+    For example:
+
+    bmsbench judge bench7.csv --profile hd_lfp_24s --uncertainty v=0.002
+    --columns t=t_s,i=i_A,v=cell_*_mV,charge_path=K1 --reported soc=bms_soc
+
+    More in docs/how-to/judge-a-log.md.
+
     Exit code: 0 explained, 1 findings, 20 nothing could be judged, 4 no usable log.
     """
     from bench.foreign_log import checked, read_log, read_mapping
