@@ -74,7 +74,7 @@ class ModelDoubt:
     curve_branches: float = 0.3
     curve_length: float = 0.12
     curve_walk_v: float = 0.003
-    hysteresis: float = 0.3
+    hysteresis: float = 0.2
     resistance: float = 0.15
     resistance_walk: float = 0.2
     core_k: float = 3.0
@@ -84,7 +84,8 @@ class ModelDoubt:
     passing_s: float = 200.0
     loaded_v: float = 0.05
     given: float = 0.5
-    preference: float = 1000.0
+    before_per_h: float = 0.1
+    preference: float = 1e4
     evidence: float = 0.3
     offset_weight: tuple[float, float, float] = (0.4, 0.3, 0.3)
     no_offset_per_h: float = 1.0 / 10000.0
@@ -145,10 +146,22 @@ def seed(
     initial_sd: float,
     offset: Offset,
     temperature_degc: float,
+    usual_a: Floats,
 ) -> tuple[Floats, Floats, Floats]:
     """States, covariances and logarithms of the weights of a fresh bank.
 
     Each SOC of `STARTS`, and the given one, comes twice: with the offset that is known, and with any.
+
+    Parameters
+    ----------
+    initial_soc, initial_sd
+        SOC that somebody states and its standard deviation, or None.
+    offset
+        What is known of the offset.
+    temperature_degc
+        At the start [°C].
+    usual_a
+        Mean current of the use that follows, as each RC pair transfers it [A], shape (PAIRS,).
 
     Returns
     -------
@@ -167,7 +180,10 @@ def seed(
     p[:, OFFSET_A, OFFSET_A] = np.repeat(offset_sd, count) ** 2
     for k in range(model.pairs):
         ohm, _ = model.pair(k, np.clip(x[:, SOC], 0.0, 1.0), temperature_degc)
-        p[:, PAIR + k, PAIR + k] = (0.5 * model.capacity_ah * ohm) ** 2
+        # The cell comes out of a rest, or of a use like the one that follows.
+        little_a = float(model.transferred_a(k, doubt.before_per_h * model.capacity_ah, temperature_degc))
+        x[:, PAIR + k] = 0.5 * usual_a[k] * ohm
+        p[:, PAIR + k, PAIR + k] = ((0.5 * usual_a[k]) ** 2 + little_a**2) * ohm**2
     p[:, HYSTERESIS, HYSTERESIS] = 0.7**2
     resistances = slice(R0_ERROR, PAIR_ERROR + PAIRS)
     p[:, resistances, resistances] = doubt.of_resistance(model, temperature_degc) ** 2 * (

@@ -22,7 +22,7 @@ UNKNOWN_PER_H = 1.0 / 3.0
 LOST_SOC = 0.08
 #: Noise of the mean current between two samples: part of its value; half its jump too if steps are longer
 #: than FINE_S.
-CURRENT_NOISE, FINE_S = 0.01, 3.0
+CURRENT_NOISE, FINE_S = 0.01, 1.5
 SOC_FIRST, SOC_LAST, SOC_STEP = -0.2, 1.2, 0.005
 COLDEST_DEGC, HOTTEST_DEGC = -60.0, 120.0
 

@@ -25,6 +25,8 @@ Flags = NDArray[np.bool_]
 DOUBT = ModelDoubt()
 #: How many standard deviations `initial_soc_uncertainty` stands for; less than 2, since it is mostly a guess.
 INITIAL_SDS = 1.5
+#: What flows so long after the start tells how the cell may have been used before it.
+USUAL_S = 1200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def _filtered(
     initial_soc, initial_sd = known
     offset = Offset(0.0, doubt.no_offset_per_h * model.capacity_ah, 0.5 * offset_bound_a)
     for first, end in zip(starts, [*starts[1:], len(out)], strict=True):
+        piece, piece_t = between(samples, first, end), log.t_s[first:end] - log.t_s[first]
         x, p, log_weight = seed(
             model,
             doubt,
@@ -153,8 +156,8 @@ def _filtered(
             initial_sd=initial_sd,
             offset=offset,
             temperature_degc=float(log.temperature_degc[first]),
+            usual_a=piece.transferred_a[piece_t < USUAL_S].mean(axis=0),
         )
-        piece = between(samples, first, end)
         run_bank(
             x,
             p,
