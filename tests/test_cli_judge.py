@@ -249,6 +249,8 @@ def test_the_events_of_sealed_evidence_are_read_too(bmsbench, foreign: Path) -> 
             (*JUDGED, "--uncertainty", "v=-1"),
             "--uncertainty: expected v=a number that is not negative, found 'v=-1'",
         ),
+        ((*JUDGED, "--max-current", "10"), "expected at most 10 A, found "),
+        ((*JUDGED, "--max-current", "nan"), "--max-current: expected a number above 0, found nan."),
         ((*JUDGED, "--events", "nowhere"), "expected a file of events that can be read"),
         ((*JUDGED, "--events", "bad.events"), 'bad.events:2: expected "t_s", a number'),
         (("--profile", "hd_lfp_24s", "--columns", "t=t_s,v=dut.alarm.c*"), "expected a column that fits"),

@@ -26,7 +26,7 @@ from bench.cli.foreign import (
     quantities,
 )
 from bench.cli.program import DUT_HELP, STYLE, AsJson, app, console
-from bench.errors import Inconclusive
+from bench.errors import Inconclusive, InvalidInput
 
 if TYPE_CHECKING:
     from bench.reference import Finding
@@ -67,6 +67,9 @@ def judge(
             '{"t_s": 4.5, "kind": "mode", "mode": "charge"}.'
         ),
     ] = None,
+    max_current: Annotated[
+        float, typer.Option(help="More ampere than this cannot flow, so the unit is wrong.")
+    ] = float("inf"),
     gap_factor: GapFactor = 10.0,
     as_json: AsJson = False,
 ) -> None:
@@ -97,7 +100,9 @@ def judge(
     said = read_mapping(
         reported, reported_units, discharge_positive=reported_discharge_positive, option="--reported"
     )
-    log = checked(read_log(log_file, measured, said, gap_factor=gap_factor))
+    if not max_current > 0.0:
+        raise InvalidInput("--max-current", expected="a number above 0", found=f"{max_current:g}")
+    log = checked(read_log(log_file, measured, said, gap_factor=gap_factor), max_current_a=max_current)
     found = judge_log(log, profile, uncertainty=doubt, events=read_events(events) if events else [])
     flags = [*log.flags, *found.flags]
     result: dict[str, Any] = {
