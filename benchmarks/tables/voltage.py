@@ -31,13 +31,19 @@ import matplotlib.pyplot as plt
 HG2_GOAL_MV = {25: 8.0, 40: 8.0, 0: 25.0, -10: 40.0}
 LFP_GOAL_MV = 7.0
 #: Other ways to part the drive cycles of the LG HG2: name, fitted, tested.
-HG2_SPLITS: tuple[tuple[str, tuple[tuple[int, str], ...], tuple[tuple[int, str], ...]], ...] = (
-    (
-        "reverse",
-        ((25, "US06_1s"), (25, "Mixed2_1s"), (40, "US06_1s"), (0, "US06_1s"), (-10, "US06_1s")),
-        fits.HG2_FITTED,
+Cases = tuple[tuple[int, str], ...]
+AT_25 = ("US06_1s", "LA92_1s", "Mixed1_1s", "Mixed2_1s")
+COLDER_AND_WARMER = ((40, "US06_1s"), (0, "US06_1s"), (-10, "US06_1s"))
+HG2_SPLITS: tuple[tuple[str, Cases, Cases], ...] = (
+    ("mild cycles fitted", fits.HG2_MILD, fits.HG2_MILD_TESTED),
+    *(
+        (
+            "one left out at 25 degC",
+            (*((25, cycle) for cycle in AT_25 if cycle != left_out), *COLDER_AND_WARMER),
+            ((25, left_out),),
+        )
+        for left_out in AT_25[:3]
     ),
-    ("highest loads", fits.HG2_RICH, fits.HG2_RICH_TESTED),
 )
 #: What the counter may have missed: of 0, 15 and 30 mA the fitted logs are given back best near this.
 HG2_OFFSET_A = -0.017
