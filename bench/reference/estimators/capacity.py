@@ -100,7 +100,8 @@ def piece(
     """
     charge_ah, wobble_ah = counted(t_s, current_a, max_gap_s=max_gap_s)
     bounds = (soc_start_bound, soc_end_bound, current_offset_a, current_gain_fraction)
-    if not (0.0 <= soc_start <= 1.0 and 0.0 <= soc_end <= 1.0 and min(bounds) >= 0.0):
+    # One by one: the least of several numbers hides a nan among them.
+    if not (0.0 <= soc_start <= 1.0 and 0.0 <= soc_end <= 1.0 and all(bound >= 0.0 for bound in bounds)):
         found = f"SOC {soc_start:g} and {soc_end:g}, bounds {bounds}"
         raise InvalidInput("capacity piece", expected="SOC of 0 to 1, bounds of 0 or more", found=found)
     drift_ah = current_offset_a * float(t_s[-1] - t_s[0]) / 3600.0
@@ -143,11 +144,13 @@ def from_piece(one: Piece) -> Capacity:
     Raises
     ------
     InvalidInput
-        If the SOC did not surely move (change within its own bound), or charge and SOC moved apart.
+        If the SOC did not surely move (change within its own bound), charge and SOC moved apart, or a value
+        is nan.
     """
     moved, charge_ah = abs(one.soc_change), one.charge_ah * np.sign(one.soc_change)
-    if moved <= one.soc_bound or charge_ah <= 0.0:
-        found = f"{one.soc_change:.4f} +- {one.soc_bound:.4f} for {one.charge_ah:.4f} Ah"
+    if not (moved > one.soc_bound >= 0.0 and charge_ah > 0.0 and one.charge_bound_ah >= 0.0):
+        change = f"{one.soc_change:.4f} +- {one.soc_bound:.4f}"
+        found = f"{change} for {one.charge_ah:.4f} +- {one.charge_bound_ah:.4f} Ah"
         raise InvalidInput("capacity piece", expected="an SOC that surely moved with the charge", found=found)
     capacity_ah = charge_ah / moved
     relative = np.hypot(one.charge_uncertainty_ah / charge_ah, one.soc_uncertainty / moved)
@@ -156,7 +159,7 @@ def from_piece(one: Piece) -> Capacity:
     return Capacity(float(capacity_ah), float(capacity_ah * relative), float(most_ah - capacity_ah))
 
 
-def combine(pieces: list[Piece], *, forgetting: float = 1.0) -> Capacity:
+def combine(pieces: list[Piece], *, forgetting: float = 1.0, shared_fraction: float = 0.0) -> Capacity:
     """Capacity of many pieces by weighted total least squares.
 
     Minimises ``sum w (q - Q s)² / (u_q² + Q² u_s²)`` over Q, with ``w = forgetting**age``. The standard
@@ -168,11 +171,15 @@ def combine(pieces: list[Piece], *, forgetting: float = 1.0) -> Capacity:
         In the order of time, the newest last.
     forgetting
         Weight of a piece relative to the one after it, above 0 to 1.
+    shared_fraction
+        The most that all pieces may be wrong alike, as a share of the capacity: the gain of the current
+        sensor, say. It does not shrink with the number of pieces, so it belongs here and not in their bounds.
 
     Raises
     ------
     InvalidInput
-        If there is no piece, `forgetting` is out of range, or the pieces do not fix a capacity.
+        If there is no piece, `forgetting` or `shared_fraction` is out of range, or the pieces do not fix a
+        capacity.
     """
     if not pieces or not 0.0 < forgetting <= 1.0:
         found = f"{len(pieces)} pieces, forgetting {forgetting:g}"
@@ -196,7 +203,8 @@ def combine(pieces: list[Piece], *, forgetting: float = 1.0) -> Capacity:
     step_ah = 1e-3 * capacity_ah
     sides = misfit(capacity_ah + step_ah) + misfit(capacity_ah - step_ah)
     curvature = (sides - 2.0 * scatter) / step_ah**2
-    return _combined(capacity_ah, curvature, scatter, float(weight.sum()), len(pieces))
+    one = _combined(capacity_ah, curvature, scatter, float(weight.sum()), len(pieces))
+    return _widened(one, shared_fraction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +242,16 @@ class RunningCapacity:
         Raises
         ------
         InvalidInput
-            If the piece has no uncertainty: it would have infinite weight.
+            If the piece has no uncertainty (it would have infinite weight) or a value is nan; if `ratio_ah`
+            or `forgetting` is out of range.
         """
-        if not (one.charge_uncertainty_ah > 0.0 and one.soc_uncertainty > 0.0 and self.ratio_ah > 0.0):
+        if not (self.ratio_ah > 0.0 and 0.0 < self.forgetting <= 1.0):
+            found = f"{self.ratio_ah:g} Ah and {self.forgetting:g}"
+            raise InvalidInput(
+                "running capacity", expected="ratio_ah above 0, forgetting above 0 to 1", found=found
+            )
+        _columns([one])
+        if not (one.charge_uncertainty_ah > 0.0 and one.soc_uncertainty > 0.0):
             raise InvalidInput("capacity piece", expected="bounds above 0", found=f"{one}")
         x, y = one.soc_change, one.charge_ah / self.ratio_ah
         products = np.array([x * x, x * y, y * y])
@@ -245,8 +260,8 @@ class RunningCapacity:
         sums = self.forgetting * np.array(self.sums) + np.concatenate((across, along, [1.0]))
         return RunningCapacity(self.ratio_ah, self.forgetting, tuple(map(float, sums)), self.pieces + 1)
 
-    def capacity(self) -> Capacity:
-        """The present estimate.
+    def capacity(self, *, shared_fraction: float = 0.0) -> Capacity:
+        """The present estimate; `shared_fraction` as in `combine`.
 
         Raises
         ------
@@ -266,7 +281,8 @@ class RunningCapacity:
         step = 1e-3 * ratio
         misfit = [float(level(q) / (1.0 + q**2) ** 2) for q in (ratio - step, ratio, ratio + step)]
         curvature = (misfit[0] + misfit[2] - 2.0 * misfit[1]) / step**2 / self.ratio_ah**2
-        return _combined(ratio * self.ratio_ah, curvature, misfit[1], weight, self.pieces)
+        one = _combined(ratio * self.ratio_ah, curvature, misfit[1], weight, self.pieces)
+        return _widened(one, shared_fraction)
 
 
 def _combined(capacity_ah: float, curvature: float, scatter: float, weight: float, pieces: int) -> Capacity:
@@ -279,12 +295,27 @@ def _combined(capacity_ah: float, curvature: float, scatter: float, weight: floa
     return Capacity(capacity_ah, uncertainty_ah, COVERAGE * uncertainty_ah, pieces)
 
 
+def _widened(one: Capacity, shared_fraction: float) -> Capacity:
+    if not 0.0 <= shared_fraction < 1.0:
+        found = f"{shared_fraction:g}"
+        raise InvalidInput("capacity: shared_fraction", expected="0 to below 1", found=found)
+    shared_ah = shared_fraction * one.capacity_ah
+    uncertainty_ah = float(np.hypot(one.uncertainty_ah, shared_ah / _SQRT_3))
+    return Capacity(one.capacity_ah, uncertainty_ah, one.bound_ah + shared_ah, one.pieces)
+
+
 def _columns(pieces: list[Piece]) -> tuple[Floats, Floats, Floats, Floats]:
     columns = np.array(
         [(one.charge_ah, one.soc_change, one.charge_uncertainty_ah, one.soc_uncertainty) for one in pieces]
     )
-    if not np.isfinite(columns).all() or not (columns[:, 2] + columns[:, 3] > 0.0).all():
-        raise InvalidInput("capacity pieces", expected="measured values with bounds above 0", found="others")
+    usable = (
+        np.isfinite(columns).all(axis=1)
+        & (columns[:, 2:] >= 0.0).all(axis=1)
+        & (columns[:, 2:].sum(axis=1) > 0.0)
+    )
+    if not usable.all():
+        found = f"{pieces[int(np.argmin(usable))]}"
+        raise InvalidInput("capacity pieces", expected="measured values with bounds above 0", found=found)
     return columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3]
 
 
@@ -311,19 +342,27 @@ def soc_at_rest(
     Raises
     ------
     InvalidInput
-        If the table does not increase, the voltage is outside it by more than the bound, or the range reaches
-        past an end that is neither empty nor full.
+        If the table does not increase or holds nan, the bound is not 0 or more, the voltage is outside the
+        table by more than the bound, or the range reaches past an end that is neither empty nor full.
     """
-    if len(table_soc) < 2 or np.any(np.diff(table_soc) <= 0.0) or np.any(np.diff(table_v) < 0.0):
-        raise InvalidInput("open-circuit table", expected="increasing SOC and voltage", found="others")
+    soc, table = np.asarray(table_soc, dtype=np.float64), np.asarray(table_v, dtype=np.float64)
+    if soc.ndim != 1 or soc.shape != table.shape or len(soc) < 2:
+        found = f"{soc.shape} and {table.shape}"
+        raise InvalidInput("open-circuit table", expected="two points or more, shape (points,)", found=found)
+    # A difference with nan is not above 0.
+    if not ((np.diff(soc) > 0.0).all() and (np.diff(table) >= 0.0).all()):
+        found = f"SOC {soc} and {table} V"
+        raise InvalidInput("open-circuit table", expected="increasing SOC and voltage", found=found)
+    if not rest_bound_v >= 0.0:
+        raise InvalidInput("rest voltage: bound", expected="0 V or more", found=f"{rest_bound_v:g} V")
     # An end at empty or full ends the range as well; at another SOC the cell may be beyond it.
-    least_v = table_v[0] + (-rest_bound_v if table_soc[0] <= 0.0 else rest_bound_v)
-    most_v = table_v[-1] + (rest_bound_v if table_soc[-1] >= 1.0 else -rest_bound_v)
+    least_v = table[0] + (-rest_bound_v if soc[0] <= 0.0 else rest_bound_v)
+    most_v = table[-1] + (rest_bound_v if soc[-1] >= 1.0 else -rest_bound_v)
     if not least_v <= rest_v <= most_v:
         expected = f"{least_v:g} to {most_v:g} V, where the table is known"
         raise InvalidInput("rest voltage", expected=expected, found=f"{rest_v:g} V")
-    low = _soc(rest_v - rest_bound_v, table_soc, table_v, "left")
-    high = _soc(rest_v + rest_bound_v, table_soc, table_v, "right")
+    low = _soc(rest_v - rest_bound_v, soc, table, "left")
+    high = _soc(rest_v + rest_bound_v, soc, table, "right")
     return (low + high) / 2.0, (high - low) / 2.0
 
 

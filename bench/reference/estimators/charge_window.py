@@ -113,15 +113,10 @@ def window_charge(
         If a value is nan, time does not increase, or inside the window there is a gap or the current is not
         steady within `STEADY_FRACTION`.
     """
-    table = np.array([t_s, current_a, voltage_v], dtype=np.float64)
-    if (
-        table.shape[1] < 2
-        or not np.isfinite(table).all()
-        or np.any(np.diff(table[0]) <= 0.0)
-        or from_v == to_v
-    ):
-        expected = "two measured samples or more, increasing time, two different voltages"
-        raise InvalidInput("charge window", expected=expected, found="nan, a step back, or too little")
+    table = _checked(t_s, current_a, voltage_v)
+    if not abs(to_v - from_v) > 0.0:
+        found = f"{from_v:g} and {to_v:g} V"
+        raise InvalidInput("charge window", expected="two different voltages", found=found)
     # Look at it as going upwards.
     sign = 1.0 if to_v > from_v else -1.0
     level, lower, upper = sign * table[2], sign * from_v, sign * to_v
@@ -146,6 +141,27 @@ def window_charge(
     bound_ah = abs(mean_a) * float(np.sum(voltage_bound_v / slopes)) / 3600.0
     bound_ah += 0.5 * float(np.ptp(inside)) * (end_s - begin_s) / 3600.0
     return WindowCharge(abs(mean_a) * (end_s - begin_s) / 3600.0, bound_ah, mean_a)
+
+
+def _checked(t_s: Floats, current_a: Floats, voltage_v: Floats) -> Floats:
+    """The three columns as one table, shape (3, time)."""
+    columns = [np.asarray(column, dtype=np.float64) for column in (t_s, current_a, voltage_v)]
+    shapes = [column.shape for column in columns]
+    if len(set(shapes)) > 1 or columns[0].ndim != 1 or len(columns[0]) < 2:
+        found = ", ".join(map(str, shapes))
+        raise InvalidInput("charge window", expected="two samples or more, shape (time,)", found=found)
+    table = np.array(columns)
+    if not np.isfinite(table).all():
+        at = int(np.argmin(np.isfinite(table).all(axis=0)))
+        raise InvalidInput(
+            "charge window", expected="measured values only", found=f"nan or inf at sample {at}"
+        )
+    if np.any(np.diff(table[0]) <= 0.0):
+        at_s = float(table[0, int(np.argmax(np.diff(table[0]) <= 0.0))])
+        raise InvalidInput(
+            "charge window", expected="strictly increasing time", found=f"a step at {at_s:g} s"
+        )
+    return table
 
 
 def _crossing(t_s: Floats, level: Floats, k: int, at: float) -> float:
@@ -179,7 +195,7 @@ def learn_relation(charge_ah: Floats, capacity_ah: Floats, current_a: float) -> 
     Raises
     ------
     InvalidInput
-        If there are fewer than 20 rows, or a value is nan.
+        If there are fewer than 20 rows, a value is nan, or all charges are the same.
     """
     charge, capacity = np.asarray(charge_ah, dtype=np.float64), np.asarray(capacity_ah, dtype=np.float64)
     if charge.shape != capacity.shape or charge.ndim != 1 or len(charge) < 2 * _BLOCKS:
@@ -187,6 +203,9 @@ def learn_relation(charge_ah: Floats, capacity_ah: Floats, current_a: float) -> 
         raise InvalidInput("reference windows", expected=expected, found=found)
     if not (np.isfinite(charge).all() and np.isfinite(capacity).all()):
         raise InvalidInput("reference windows", expected="measured values only", found="nan or inf")
+    if not (np.isfinite(current_a) and np.ptp(charge) > 0.0):
+        found = f"{current_a:g} A, {charge.min():g} to {charge.max():g} Ah"
+        raise InvalidInput("reference windows", expected="a known current, charges that differ", found=found)
     spread = [_left_out_spread(charge, capacity, order) for order in range(1, _MOST_ORDER + 1)]
     order = 1 + int(np.argmin(spread))
     return WindowRelation(
