@@ -82,7 +82,7 @@ class ModelDoubt:
     passing_v: float = 0.005
     passing_fraction: float = 0.1
     passing_s: float = 200.0
-    loaded_v: float = 0.05
+    loaded_v: float = 0.08
     given: float = 0.5
     before_per_h: float = 0.1
     preference: float = 1e4

@@ -120,13 +120,19 @@ class CellModel:
     def transferred_a(self, k: int, current_a: ArrayLike, temperature_degc: ArrayLike) -> Floats:
         """Current [A] that would give pair `k` the same steady voltage if it obeyed Ohm's law."""
         i = np.asarray(current_a, dtype=np.float64)
-        table = self.file.rc[k]
-        if table.linear_a is None:
+        if self.file.rc[k].linear_a is None:
             return i
-        scale = self.capacity_ah / self.file.capacity_ah
-        knee = scale * arrhenius(temperature_degc, table.temperature_degc, table.linear_a)
+        knee = self.linear_a(k, temperature_degc)
         found: Floats = knee * np.arcsinh(i / knee)
         return found
+
+    def linear_a(self, k: int, temperature_degc: ArrayLike) -> Floats:
+        """Current [A] up to which pair `k` obeys Ohm's law; inf if it always does."""
+        table = self.file.rc[k]
+        if table.linear_a is None:
+            return np.full_like(np.asarray(temperature_degc, dtype=np.float64), np.inf)
+        scale = self.capacity_ah / self.file.capacity_ah
+        return scale * arrhenius(temperature_degc, table.temperature_degc, table.linear_a)
 
     @cached_property
     def _mean_v(self) -> Floats:

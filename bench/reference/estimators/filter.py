@@ -8,7 +8,7 @@ and where the curve is flat it says next to nothing about SOC. Compiled; `soc.py
 
 from __future__ import annotations
 
-from math import erf, exp, log, sqrt
+from math import asinh, erf, exp, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ class Samples(NamedTuple):
     part: Floats  # way to the next row
     capacity_as: Floats
     transferred_a: Floats  # (time, PAIRS)
-    transferred_slope: Floats  # (time, PAIRS)
+    linear_a: Floats  # (time, PAIRS), inf where a pair obeys Ohm's law
     decay: Floats  # (time, PAIRS)
     measured: NDArray[np.bool_]  # whether there is a voltage
 
@@ -98,6 +98,12 @@ def _rest_v(curves: Curves, soc: float, branch: float, warmth_k: float) -> float
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _transferred(current_a: float, linear_a: float) -> float:
+    """Current that would give a pair its steady voltage if it obeyed Ohm's law (Butler-Volmer)."""
+    return float(current_a if linear_a == np.inf else linear_a * asinh(current_a / linear_a))
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def _predict(x: Floats, p: Floats, k: int, s: Samples, curves: Curves, doubts: Doubts) -> None:
     """Move one filter over the step that ends with sample `k`."""
     step_s, current_a = s.step_s[k], s.current_a[k] - x[OFFSET_A]
@@ -114,8 +120,12 @@ def _predict(x: Floats, p: Floats, k: int, s: Samples, curves: Curves, doubts: D
     for n in range(PAIRS):
         ohm = _on_grids(curves.pair_ohm[n], s.row[k], s.part[k], place)
         keep = s.decay[k, n]
-        drive, slope = s.transferred_a[k, n], s.transferred_slope[k, n]
-        x[PAIR + n] = keep * x[PAIR + n] + (1.0 - keep) * ohm * (drive - slope * x[OFFSET_A])
+        drive = _transferred(current_a, s.linear_a[k, n])
+        # The offset may be larger than the current at which the pair bends: the chord over its doubt.
+        doubt_a = max(sqrt(p[OFFSET_A, OFFSET_A]), 1e-6)
+        slope = _transferred(current_a + doubt_a, s.linear_a[k, n])
+        slope = (slope - _transferred(current_a - doubt_a, s.linear_a[k, n])) / (2.0 * doubt_a)
+        x[PAIR + n] = keep * x[PAIR + n] + (1.0 - keep) * ohm * drive
         turn = (1.0 - keep) * ohm * slope
         for j in range(STATES):
             p[PAIR + n, j] = keep * p[PAIR + n, j] - turn * p[OFFSET_A, j]
@@ -181,7 +191,8 @@ def _correct(
     expected += h[CURVE_V + left] * x[CURVE_V + left] + h[CURVE_V + left + 1] * x[CURVE_V + left + 1]
     innovation = s.voltage_v[k] - expected
     noise = s.voltage_sd_v[k] ** 2 + 0.5 * bend * bend
-    noise += (0.5 * r0 * s.current_sd_a[k]) ** 2
+    # Voltage is of this moment, current may be the mean since the last: off by the whole jump.
+    noise += (2.0 * (r0 + _on_grids(curves.pair_ohm[0], s.row[k], s.part[k], place)) * s.current_sd_a[k]) ** 2
     total = noise
     for i in range(STATES):
         gain[i] = 0.0

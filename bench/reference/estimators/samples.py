@@ -112,13 +112,10 @@ def look_up(log: Log, model: CellModel, voltage_sd_v: Floats, open_: Floats) -> 
         decay[:, k] = np.exp(-log.step_s / model.pair(k, 0.5, degc)[1])
     place = (degc - level[0]) / (level[1] - level[0])
     row = np.clip(place.astype(np.int64), 0, levels - 2)
-    little = 1e-3 * model.capacity_ah
-    transferred, slope = np.zeros((len(degc), PAIRS)), np.ones((len(degc), PAIRS))
+    transferred, linear = np.zeros((len(degc), PAIRS)), np.full((len(degc), PAIRS), np.inf)
     for k in range(model.pairs):
         transferred[:, k] = model.transferred_a(k, log.current_a, degc)
-        more = model.transferred_a(k, log.current_a + little, degc)
-        less = model.transferred_a(k, log.current_a - little, degc)
-        slope[:, k] = (more - less) / (2.0 * little)
+        linear[:, k] = model.linear_a(k, degc)
     samples = Samples(
         step_s=log.step_s,
         current_a=log.current_a,
@@ -130,7 +127,7 @@ def look_up(log: Log, model: CellModel, voltage_sd_v: Floats, open_: Floats) -> 
         part=place - row,
         capacity_as=3600.0 * model.usable_ah(degc),
         transferred_a=transferred,
-        transferred_slope=slope,
+        linear_a=linear,
         decay=decay,
         measured=np.isfinite(log.voltage_v),
     )
