@@ -55,6 +55,35 @@ def test_in_less_out_is_the_integral_and_doubles_with_the_current(current):
     assert twice.charged_ah == pytest.approx(2.0 * once.charged_ah, abs=1e-9)
 
 
+def test_integer_samples_count_as_their_values_do():
+    # 200 * -200 does not fit 16 bits, 200 * 200 neither: as numbers they would seem to change sign.
+    t_s, current = np.arange(3), np.array([200, 200, -200], dtype=np.int16)
+
+    # 200 A s, and two triangles of 50 A s.
+    found = throughput(t_s, current)
+
+    assert found.charged_ah == pytest.approx(250.0 / 3600.0)
+    assert found.discharged_ah == pytest.approx(50.0 / 3600.0)
+
+
+def test_lists_do_as_well_as_arrays():
+    t_s, current_a, degc = [0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [20.0, 30.0, 30.0]
+    edges = np.array([0.0, 25.0, 50.0])
+
+    charge = throughput(t_s, current_a, [3.0, 3.0, 3.0])
+    heat = thermal_history(t_s, degc, LIMITS, edges_degc=edges, current_a=current_a)
+
+    assert charge.charged_wh == pytest.approx(6.0 / 3600.0)
+    assert heat.band_s.tolist() == [1.0, 1.0]
+
+
+def test_columns_of_several_cells_are_refused():
+    with pytest.raises(InvalidInput, match=r"found \(3,\), \(3, 2\)"):
+        throughput(np.arange(3.0), np.ones((3, 2)))
+    with pytest.raises(InvalidInput, match=r"\(time, sensors\), found \(3, 1, 1\)"):
+        thermal_history(np.arange(3.0), np.ones((3, 1, 1)), LIMITS, edges_degc=np.array([0.0, 50.0]))
+
+
 def test_gaps_and_missing_samples_are_not_filled_in_but_told():
     t_s = np.array([0.0, 10.0, 20.0, 30.0, 130.0, 140.0])
     current_a = np.array([36.0, 36.0, np.nan, 36.0, 36.0, 36.0])

@@ -181,6 +181,42 @@ def test_the_activation_energy_is_found_again(energy_ev):
     assert found == pytest.approx(energy_ev, rel=1e-6)
 
 
+@pytest.mark.parametrize("degc", [[10.0, np.nan], [10.0, 25.0, np.nan], [-273.15, 25.0]])
+def test_an_unknown_temperature_has_no_activation_energy(degc):
+    with pytest.raises(InvalidInput, match="two temperatures or more"):
+        activation_energy(np.full(len(degc), 0.01), np.array(degc))
+
+
+@pytest.mark.parametrize("ohm", [0.0, -0.01, np.nan])
+def test_what_is_no_resistance_is_neither_corrected_nor_compared(ohm):
+    with pytest.raises(InvalidInput, match="above 0"):
+        at_25_degc(Resistance(ohm, 0.001), 10.0)
+    with pytest.raises(InvalidInput, match="above 0"):
+        growth(Resistance(ohm, 0.001), 0.5, np.array([0.0, 1.0]), np.array([0.01, 0.01]))
+
+
+@pytest.mark.parametrize(
+    ("soc", "ohm"),
+    [
+        ([], []),
+        ([0.0, 1.0], [0.01, 0.01, 0.01]),
+        ([0.0, 0.9, 0.3, 1.0], [0.01] * 4),
+        ([0.0, 1.0], [0.01, 0.0]),
+        ([0.0, 1.0], [0.01, np.nan]),
+    ],
+)
+def test_a_reference_that_makes_no_sense_is_refused(soc, ohm):
+    with pytest.raises(InvalidInput, match="a reference of increasing SOC"):
+        growth(Resistance(0.02, 0.001), 0.2, np.array(soc), np.array(ohm))
+
+
+def test_a_log_of_a_whole_pack_is_refused():
+    cells_v = np.ones((30, 2))
+
+    with pytest.raises(InvalidInput, match=r"shape \(time,\), found \(30,\), \(30,\), \(30, 2\)"):
+        find_steps(np.arange(30.0), np.ones(30), cells_v, StepRules(1.0, 1e-3))
+
+
 def test_one_temperature_has_no_activation_energy():
     with pytest.raises(InvalidInput, match="two temperatures"):
         activation_energy(np.ones(2), np.array([25.0, 25.0]))
@@ -245,6 +281,12 @@ def test_independent_capacities_are_weighed_unless_they_contradict():
     assert found.uncertainty_ah == pytest.approx(5.0**-0.5)
     with pytest.raises(InvalidInput, match="at least 103 Ah and one of at most 102 Ah"):
         agreed([Capacity(100.0, 1.0, 2.0), Capacity(104.0, 0.5, 1.0)])
+
+
+@pytest.mark.parametrize("other", [Capacity(np.nan, 0.1, 0.2), Capacity(8.0, np.nan, 0.2)])
+def test_an_estimate_that_is_not_known_agrees_with_none(other):
+    with pytest.raises(InvalidInput, match="one or more measured"):
+        agreed([Capacity(8.0, 0.1, 0.2), other])
 
 
 def test_the_ends_of_measured_discharge_and_charge_pulses_agree():

@@ -80,7 +80,11 @@ def throughput(
     InvalidInput
         If shapes differ, time is nan or does not increase, or no step counts.
     """
-    columns = [current_a] if voltage_v is None else [current_a, voltage_v]
+    # Floats first: products of integer samples may not fit their type.
+    current_a = np.asarray(current_a, dtype=np.float64)
+    columns = [current_a]
+    if voltage_v is not None:
+        columns.append(voltage_v := np.asarray(voltage_v, dtype=np.float64))
     step_s, counts = _steps(t_s, columns, max_gap_s)
     left, right = current_a[:-1][counts], current_a[1:][counts]
     into, out = _split(left, right, step_s[counts])
@@ -115,10 +119,11 @@ def _split(left: Floats, right: Floats, step_s: Floats) -> tuple[Floats, Floats]
 
 def _steps(t_s: Floats, columns: list[Floats], max_gap_s: float) -> tuple[Floats, NDArray[np.bool_]]:
     """Length of each step [s], and whether it counts; both shape (time - 1,)."""
-    if any(len(column) != len(t_s) for column in columns) or len(t_s) < 2:
-        found = ", ".join(str(len(column)) for column in (t_s, *columns))
+    times = np.asarray(t_s, dtype=np.float64)
+    if times.ndim != 1 or any(column.shape != times.shape for column in columns) or len(times) < 2:
+        found = ", ".join(str(column.shape) for column in (times, *columns))
         raise InvalidInput("history", expected="two samples or more, arrays of one length", found=found)
-    step_s = np.diff(np.asarray(t_s, dtype=np.float64))
+    step_s = np.diff(times)
     if not (step_s > 0.0).all():
         at = int(np.argmin(step_s > 0.0))
         raise InvalidInput("history", expected="strictly increasing time", found=f"a step at sample {at}")
@@ -267,7 +272,12 @@ def thermal_history(
     edges = np.asarray(edges_degc, dtype=np.float64)
     if len(edges) < 2 or not (np.diff(edges) > 0.0).all():
         raise InvalidInput("edges_degc", expected="two or more, increasing", found=f"{edges}")
-    sensors = temperature_degc if temperature_degc.ndim == 2 else temperature_degc[:, None]
+    sensors = np.asarray(temperature_degc, dtype=np.float64)
+    if sensors.ndim not in (1, 2) or not sensors.size:
+        expected = "shape (time,) or (time, sensors)"
+        raise InvalidInput("temperature_degc", expected=expected, found=f"{sensors.shape}")
+    sensors = sensors if sensors.ndim == 2 else sensors[:, None]
+    current_a = None if current_a is None else np.asarray(current_a, dtype=np.float64)
     # max and min hand a nan on, which makes the sample unknown.
     hottest, coldest = sensors.max(axis=1), sensors.min(axis=1)
     step_s, counts = _steps(t_s, [hottest] if current_a is None else [hottest, current_a], max_gap_s)

@@ -117,8 +117,10 @@ def agreed(estimates: list[Capacity]) -> Capacity:
         If there is none, one has no uncertainty, or two contradict each other beyond their bounds: then one
         of them is wrong, and a mean would hide it.
     """
-    if not estimates or min(one.uncertainty_ah for one in estimates) <= 0.0:
-        raise InvalidInput("capacities", expected="one or more, uncertainty above 0", found=f"{estimates}")
+    known = all(np.isfinite(one.capacity_ah) and one.uncertainty_ah > 0.0 for one in estimates)
+    if not estimates or not known:
+        expected = "one or more measured, uncertainty above 0"
+        raise InvalidInput("capacities", expected=expected, found=f"{estimates}")
     low = max(one.capacity_ah - one.bound_ah for one in estimates)
     high = min(one.capacity_ah + one.bound_ah for one in estimates)
     if low > high:

@@ -137,11 +137,13 @@ def find_steps(
         If shapes differ or time does not increase.
     """
     heat = np.full(len(t_s), np.nan) if temperature_degc is None else temperature_degc
-    if not len(t_s) == len(current_a) == len(voltage_v) == len(heat):
-        found = f"{len(t_s)}, {len(current_a)}, {len(voltage_v)}, {len(heat)} samples"
-        raise InvalidInput("resistance log", expected="arrays of one length", found=found)
-    known = np.isfinite(current_a) & np.isfinite(voltage_v) & np.isfinite(t_s)
-    log = np.array([t_s, current_a, voltage_v, heat], dtype=np.float64)[:, known]
+    columns = [np.asarray(column, dtype=np.float64) for column in (t_s, current_a, voltage_v, heat)]
+    shapes = [column.shape for column in columns]
+    if len(set(shapes)) > 1 or columns[0].ndim != 1:
+        found = ", ".join(map(str, shapes))
+        raise InvalidInput("resistance log", expected="arrays of one length, shape (time,)", found=found)
+    log = np.array(columns)
+    log = log[:, np.isfinite(log[:3]).all(axis=0)]
     if np.any(np.diff(log[0]) <= 0.0):
         at = float(log[0, int(np.argmin(np.diff(log[0])))])
         raise InvalidInput("resistance log", expected="strictly increasing time", found=f"a step at {at:g} s")
@@ -253,8 +255,10 @@ def at_25_degc(
     Raises
     ------
     InvalidInput
-        If the temperature is nan or below absolute zero.
+        If the temperature is nan or below absolute zero, or the resistance is not above 0.
     """
+    if not measured.resistance_ohm > 0.0:
+        raise InvalidInput("resistance", expected="above 0 ohm", found=f"{measured.resistance_ohm:g} ohm")
     if not temperature_degc > -_ZERO_DEGC_K:
         found = f"{temperature_degc:g} degC"
         raise InvalidInput("resistance", expected="a measured temperature", found=found)
@@ -273,14 +277,15 @@ def activation_energy(resistance_ohm: Floats, temperature_degc: Floats) -> float
     Raises
     ------
     InvalidInput
-        If there are fewer than two different temperatures, or a resistance is not above 0.
+        If there are fewer than two different temperatures, one is nan, or a resistance is not above 0.
     """
-    inverse = 1.0 / (np.asarray(temperature_degc, dtype=np.float64) + _ZERO_DEGC_K)
+    kelvin = np.asarray(temperature_degc, dtype=np.float64) + _ZERO_DEGC_K
     value = np.asarray(resistance_ohm, dtype=np.float64)
-    if value.shape != inverse.shape or len(np.unique(inverse)) < 2 or not (value > 0.0).all():
+    measured = bool((value > 0.0).all() and (kelvin > 0.0).all())
+    if value.shape != kelvin.shape or len(np.unique(kelvin)) < 2 or not measured:
         expected = "two temperatures or more, resistances above 0"
         raise InvalidInput("activation energy", expected=expected, found=f"{value} at {temperature_degc}")
-    return float(np.polyfit(inverse, np.log(value), 1)[0]) * BOLTZMANN_EV_PER_K
+    return float(np.polyfit(1.0 / kelvin, np.log(value), 1)[0]) * BOLTZMANN_EV_PER_K
 
 
 def growth(
@@ -304,12 +309,19 @@ def growth(
     Raises
     ------
     InvalidInput
-        If `soc` is outside the reference: it is not continued.
+        If the reference does not increase in SOC, or a resistance is not above 0; if `soc` is outside the
+        reference: it is not continued.
     """
-    if not reference_soc[0] <= soc <= reference_soc[-1]:
-        expected = f"SOC of {reference_soc[0]:g} to {reference_soc[-1]:g}"
+    axis, new = np.asarray(reference_soc, dtype=np.float64), np.asarray(reference_ohm, dtype=np.float64)
+    sound = axis.ndim == 1 and axis.shape == new.shape and len(axis) > 0
+    if not (sound and (np.diff(axis) > 0.0).all() and (new > 0.0).all() and now.resistance_ohm > 0.0):
+        expected = "a reference of increasing SOC, resistances above 0"
+        found = f"SOC {axis}, {new} ohm, now {now.resistance_ohm:g} ohm"
+        raise InvalidInput("resistance growth", expected=expected, found=found)
+    if not axis[0] <= soc <= axis[-1]:
+        expected = f"SOC of {axis[0]:g} to {axis[-1]:g}"
         raise InvalidInput("resistance growth", expected=expected, found=f"{soc:g}")
-    new_ohm = float(np.interp(soc, reference_soc, reference_ohm))
+    new_ohm = float(np.interp(soc, axis, new))
     ratio = now.resistance_ohm / new_ohm
     relative = np.hypot(now.uncertainty_ohm / now.resistance_ohm, reference_bound_ohm / new_ohm / 3.0**0.5)
     return Resistance(ratio, float(ratio * relative), now.steps)
