@@ -35,10 +35,10 @@ from bench.reference.prognosis import (
     warnings_of,
 )
 from bench.reference.prognosis.detection import Cusum, Ewma
+from bench.reference.prognosis.due import chart_for
 from bench.reference.prognosis.evidence import Evidence
 from bench.reference.prognosis.run_length import both_sides, cusum_threshold, ewma_width, siegmund_arl
 from bench.reference.prognosis.samples import block_means, prewhitened
-from bench.reference.prognosis.warning import chart_for
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 CELLS, SENSORS = 24, 8

@@ -5,7 +5,7 @@ import pytest
 
 from bench.errors import InvalidInput
 from bench.reference.prognosis import Due, Rule, Sensing, Warned, allowed_false_alarms, judge
-from bench.reference.prognosis.warning import episodes
+from bench.reference.prognosis.due import episodes
 from bench.verdict import Verdict, Window
 
 

@@ -23,9 +23,10 @@ from scipy.special import chdtr
 from bench.errors import Inconclusive, InvalidInput
 from bench.record import Floats
 from bench.reference.prognosis.detection import FALSE_ALARM_S, Cusum, design_cusum
+from bench.reference.prognosis.due import EAGER, episodes
 from bench.reference.prognosis.run_length import alarm_probability
 from bench.reference.prognosis.samples import block_means, checked, effective_samples
-from bench.reference.prognosis.warning import EAGER, Due, Rule, Sensing, Warned, episodes
+from bench.reference.prognosis.warning import Due, Rule, Sensing, Warned
 from bench.verdict import Window
 
 #: Ripple above the nominal one, rms in A, project default: abnormal, and still tolerated.
