@@ -35,6 +35,9 @@ def spread_pack(cell: str, soc: float, degc: float, seed: int = 0) -> PlantSpec:
         ambient_degc=degc,
         capacity_fade=tuple(fade.tolist()),
         resistance_growth=tuple(growth.tolist()),
+        # A cell that plates lithium holds its voltage down by up to 10 mV: no model of voltages should count
+        # on it, and a maker's charge limit keeps clear of it.
+        plating_c_rate=1e3,
     )
 
 
