@@ -134,25 +134,38 @@ def test_a_current_that_is_never_steady_tells_a_resistance_too(bmsbench, tmp_pat
     assert shown["resistance_growth"]["value"] > 0.0
 
 
-def test_estimate_prints_tables_and_flags(bmsbench, tmp_path: Path) -> None:
-    t_s, current_a, soc = drive(20)
-    log = write_log(tmp_path / "log.csv", t_s, current_a, soc)
-    said = bmsbench(
-        "estimate", log, "--cell", "nmc_58ah", "--columns", "t=t_s,i=i_A,v=v_V", "--out", "soc.csv"
-    )
+def test_estimate_prints_tables(bmsbench, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.csv", *drive(20))
+    said = bmsbench("estimate", log, *NMC, "--out", "soc.csv")
 
     assert said.code == 0, said.err
-    for words in (
-        "v_V",
-        "SOC at the last row",
-        "Mean resistance between two samples, 1 s apart",
-        "20.0",
-        "soc.csv",
-    ):
-        assert words in said.out or words == "20.0"
-    assert "WRONG SIGN?" in said.err
+    for words in ("v_V", "SOC at the last row", "Mean resistance between two samples, 1 s apart", "soc.csv"):
+        assert words in said.out
+
+
+def test_estimate_flags_the_wrong_sign_and_tells_no_resistance_from_it(bmsbench, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.csv", *drive(20))
+    said = bmsbench("estimate", log, "--cell", "nmc_58ah", "--columns", "t=t_s,i=i_A,v=v_V")
+
+    assert said.code == 0, said.err
+    assert said.err.count("WRONG SIGN?") == 1
     assert "add --discharge-positive" in said.err
     assert "25 degC assumed" in said.err
+    assert "Not told: resistance: expected a voltage that rises with the current, found -1.2" in said.out
+
+
+def test_a_stated_temperature_beside_a_measured_one_is_flagged(bmsbench, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.csv", *drive(20))
+    said = bmsbench("estimate", log, *NMC, "--temperature", "0")
+
+    assert "--temperature 0 is not used: the log has its own, temp_C" in said.err
+
+
+def test_a_cell_of_another_chemistry_is_flagged(bmsbench, tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.csv", *drive(20))
+    said = bmsbench("estimate", log, "--cell", "lfp_280ah", *COLUMNS)
+
+    assert "is --cell of another chemistry?" in said.err
 
 
 def test_rows_with_holes_repeats_and_gaps_all_have_an_estimate(bmsbench, tmp_path: Path) -> None:
@@ -257,6 +270,8 @@ def test_an_output_that_cannot_be_is_told_before_the_work(
     [
         (("--cell", "nope", *COLUMNS), "InvalidInput: cell file: expected a TOML file or one of: "),
         ((*NMC, "--initial-soc", "60"), "--initial-soc: expected 0 to 1, found 60."),
+        ((*NMC, "--initial-soc-uncertainty", "0.1"), "expected an --initial-soc with it, found none."),
+        ((*NMC, "--current-offset", "nan"), "--current-offset: expected a number of ampere, found nan."),
         ((*NMC, "--capacity-ah", "nan"), "--capacity-ah: expected 0.001 to 100000, found nan."),
         (
             ("--cell", "nmc_58ah", "--columns", "t=t_s,v=v_V"),

@@ -226,6 +226,16 @@ REFUSED = {
     "a hole in the cells": ("t,c1,c3\n0,3,3\n", {"columns": "t=t,v=c*"}, "3 after 1", "v0=..., v1=..."),
     "cells from 7": ("t,c7,c8\n0,3,3\n", {"columns": "t=t,v=c*"}, "from 0 or 1", "found 7"),
     "cell 1 without cell 0": ("t,c\n0,3\n", {"columns": "t=t,v1=c"}, "v0 missing"),
+    "separators of thousands": (
+        't_s,i_A,v_V,temp_C\n0,"1,000.5",3.7,25\n', {}, "separators of thousands, and with a decimal point",
+    ),
+    "a date of another form": ("t,i\n31.03.2026 12:00:00,1\n", {"columns": "t=t,i=i"}, "ISO 8601 is read"),
+    "a clock through midnight": (
+        "t,i\n23:59:59,1\n00:00:00,1\n", {"columns": "t=t,i=i"}, "log.csv:3", "midnight needs the date",
+    ),
+    "binary data": (HEADER + "0,\x001,3.7,25\n", {}, "text (CSV) or an MF4 file", "binary data"),
+    "a workbook": ("PK\x03\x04,1,3.7,25\n", {}, "a workbook", "save it as CSV"),
+    "an offset that is none": (HEADER, {"current_offset_a": float("inf")}, "--current-offset", "found inf"),
     "zones now and then": (
         "t,i\n2026-01-01T00:00:00Z,1\n2026-01-01T00:00:01,1\n", {"columns": "t=t,i=i"}, "zone",
     ),
@@ -260,6 +270,13 @@ def test_a_mapping_that_says_nothing_usable_is_refused(columns: str, units: str,
         read_mapping(columns, units)
 
     assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.mf4"])
+def test_a_folder_is_no_log(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InvalidInput, match="expected a log that can be read, found Is a directory"):
+        read_log(tmp_path / name, read_mapping("i=i"))
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "nowhere.mf4", ""])

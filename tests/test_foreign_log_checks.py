@@ -161,3 +161,59 @@ def test_noise_at_rest_says_nothing_about_the_sign(tmp_path: Path) -> None:
     log = checked_log(tmp_path, i=rng.normal(0.0, 0.01, ROWS), v=3.7 + rng.normal(0.0, 0.001, ROWS))
 
     assert log.flags == ()
+
+
+# -- what nobody said, and what stands still -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("factor", "other"),
+    [(1e3, "ms"), (1e6, "us"), (1.0 / 60.0, "min"), (1.0 / 3600.0, "h"), (1.0 / 86400.0, "d")],
+)
+def test_a_time_in_an_unlikely_unit_that_nobody_stated_is_doubted(
+    tmp_path: Path, factor: float, other: str
+) -> None:
+    (flag,) = checked_log(tmp_path, t=np.round(T_S * factor, 12)).flags
+
+    assert flag.kind == "clock"
+    assert "nobody says the unit of t" in flag.text
+    assert flag.text.endswith(f"or t={other}")
+
+
+@pytest.mark.parametrize("period_s", [0.02, 0.1, 60.0, 600.0])
+def test_usual_distances_of_samples_are_not_doubted(tmp_path: Path, period_s: float) -> None:
+    assert checked_log(tmp_path, t=T_S * period_s).flags == ()
+
+
+def test_a_unit_of_time_that_was_stated_is_not_doubted(tmp_path: Path) -> None:
+    assert checked_log(tmp_path, t=T_S * 1e-3, stated={"units": "t=s"}).flags == ()
+
+
+@pytest.mark.parametrize(("degc", "told"), [(77.0, "try --units T=degF?"), (-50.0, "is unusual")])
+def test_a_temperature_where_batteries_hardly_are_is_flagged(tmp_path: Path, degc: float, told: str) -> None:
+    (flag,) = checked_log(tmp_path, T=degc + 0.001 * T_S).flags
+
+    assert flag.kind == "implausible"
+    assert told in flag.text
+
+
+def test_a_current_that_stands_still_under_a_jumping_voltage_is_flagged(tmp_path: Path) -> None:
+    stuck = np.where((T_S >= 60.0) & (T_S < 150.0), -5.0, CURRENT_A)
+    (flag,) = checked_log(tmp_path, i=stuck).flags
+
+    assert flag.kind == "stuck"
+    assert flag.line == 62
+    assert flag.text.startswith("i: stands still for 60 samples")
+
+
+def test_one_jump_of_the_voltage_at_the_start_of_a_rest_is_not_a_stuck_current(tmp_path: Path) -> None:
+    current_a = np.where(T_S < 100.0, CURRENT_A, 0.0)
+    # The load before 100 s is still in the voltage of the first sample of the rest.
+    assert checked_log(tmp_path, i=current_a, v=3.7 + 0.02 * np.append(-5.0, current_a[:-1])).flags == ()
+
+
+def test_an_offset_in_the_wrong_unit_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        checked_log(tmp_path, max_current_a=60.0, stated={"current_offset_a": 200.0})
+
+    assert "leave out --current-offset 200, which is in A" in str(refusal.value)

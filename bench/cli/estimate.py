@@ -79,6 +79,8 @@ def estimate(
     _demand_place(out, log_file)
     _demand("--initial-soc", initial_soc, 0.0, 1.0)
     _demand("--initial-soc-uncertainty", initial_soc_uncertainty, 1e-6, 1.0)
+    if initial_soc is None and initial_soc_uncertainty is not None:
+        raise InvalidInput("--initial-soc-uncertainty", expected="an --initial-soc with it", found="none")
     _demand("--capacity-ah", capacity_ah, 1e-3, 1e5)
     _demand("--temperature", temperature, -60.0, 120.0)
     _demand("--max-current", max_current, 1e-9, 1e6)

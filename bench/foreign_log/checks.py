@@ -39,6 +39,9 @@ PLAUSIBLE: dict[str, Plausible] = {
 #: Largest share of samples that may be left out as no measurement, project default; and if all of them are
 #: one value, which is then a word for "not available".
 MOST_WILD, MOST_SAME = 0.05, 0.5
+#: Where a battery usually is [degC], and how far apart the samples of a logger usually are [s]: outside of
+#: these a unit that nobody stated is doubted. Project defaults.
+USUAL_DEGC, USUAL_PERIOD_S = (-45.0, 70.0), (0.02, 600.0)
 #: Fewer samples say nothing about standing still.
 _FEW = 10
 #: A voltage that does not change for so many samples while the current does has stopped, project default.
@@ -65,12 +68,30 @@ def checked(log: ForeignLog, *, max_current_a: float = float("inf")) -> ForeignL
     flags = list(log.flags)
     columns = tuple(_in_range(log, column, flags) for column in log.columns)
     log = replace(log, columns=columns)
+    _check_clock(log, flags)
     for column in log.of("i"):
         _check_current(log, column, max_current_a, flags)
     _check_standing(log, flags)
     _check_frozen(log, flags)
     _check_sign(log, flags)
     return replace(log, flags=tuple(flags))
+
+
+def _check_clock(log: ForeignLog, flags: list[Flag]) -> None:
+    """Doubt the unit of a time that nobody stated: each estimate of charge hangs on it."""
+    period_s = min(column.period_s for column in log.columns)
+    if log.clock is None or log.clock[2] != "default" or not np.isfinite(period_s):
+        return
+    least_s, most_s = USUAL_PERIOD_S
+    if least_s <= period_s <= most_s:
+        return
+    # The unit in which there is about one sample in a second.
+    other = min(UNITS["time"], key=lambda unit: abs(np.log(period_s * unit.factor))).name
+    text = (
+        f"nobody says the unit of {log.clock[0]}; read in s, the samples are {period_s:.3g} s apart. State "
+        f"--units t=s if that is right, or t={other}"
+    )
+    flags.append(Flag("clock", float(log.t_s[0]), int(log.line[0]), text))
 
 
 def _in_range(log: ForeignLog, column: Column, flags: list[Flag]) -> Column:
@@ -93,7 +114,8 @@ def _in_range(log: ForeignLog, column: Column, flags: list[Flag]) -> Column:
         raise InvalidInput(
             f"{log.path}:{column.line[k]}, column {column.name!r}",
             expected=f"{column.key} between {known.least:g} and {known.most:g}{_own_unit(column)}",
-            found=f"{_value(column, k)}, and {wild.sum()} of {len(wild)} samples outside",
+            found=f"{_value(column, k)}, and {wild.sum()} of {len(wild)} samples outside; "
+            "is it the right column?",
         )
     return column
 
@@ -103,13 +125,20 @@ def _demand_unit(log: ForeignLog, column: Column, known: Plausible, flags: list[
     middle, own = float(np.median(column.value)), _own_unit(column)
     remedy = _unit_to_try(column, lambda value: known.low <= float(np.median(value)) <= known.high)
     if middle > known.high or (middle < known.low and (remedy or middle < known.least)):
-        hint = f"; {remedy}" if remedy else ""
+        hint = f"; {remedy}" if remedy else "; no other unit fits, is it the right column?"
         raise InvalidInput(
             f"{log.path}, column {column.name!r}",
             expected=f"{column.key} between {known.low:g} and {known.high:g}{own}",
             found=f"{middle:g}{own} in the middle, read in {column.unit} (unit by {column.unit_from}){hint}",
         )
-    if middle < known.low:
+    usual = middle >= known.low and (column.key != "T" or USUAL_DEGC[0] <= middle <= USUAL_DEGC[1])
+    if not usual and column.key == "T":
+        hint = _unit_to_try(column, lambda value: USUAL_DEGC[0] <= float(np.median(value)) <= USUAL_DEGC[1])
+        text = f"{column} ({column.name}): {middle:g}{own} in the middle is unusual" + (
+            f"; {hint}?" if hint else ""
+        )
+        flags.append(Flag("implausible", float(column.t_s[0]), int(column.line[0]), text))
+    elif not usual:
         text = f"{column} ({column.name}): {middle:g}{own} in the middle is unusually low"
         flags.append(Flag("implausible", float(column.t_s[0]), int(column.line[0]), text))
 
@@ -150,6 +179,9 @@ def _check_current(log: ForeignLog, column: Column, max_current_a: float, flags:
     line = int(column.line[k])
     if count > MOST_WILD * len(over):
         remedy = _unit_to_try(column, lambda v: float(np.mean(np.abs(v) > max_current_a)) <= MOST_WILD)
+        offset_a = log.mapping.current_offset_a
+        if abs(offset_a) > 0.5 * max_current_a:
+            remedy = f"leave out --current-offset {offset_a:g}, which is in A"
         hint = f"; {remedy}, or --max-current if it is right" if remedy else ""
         raise InvalidInput(
             f"{log.path}:{line}, column {column.name!r}",
@@ -173,12 +205,14 @@ def _check_standing(log: ForeignLog, flags: list[Flag]) -> None:
 
 
 def _check_frozen(log: ForeignLog, flags: list[Flag]) -> None:
-    """A voltage that stops while the current goes on: an old value sent again and again."""
-    currents = log.of("i")
+    """A voltage that stops while the current goes on, or the other way: an old value sent again and again."""
+    currents, voltages = log.of("i"), log.of("v")
     if not currents or np.ptp(currents[0].value) == 0.0:
         return
+    if len(voltages) == 1:
+        _check_current_frozen(currents[0], voltages[0], flags)
     step_a = 0.2 * float(np.ptp(currents[0].value))
-    found = [(column, k) for column in log.of("v") if (k := _frozen_at(column, currents[0], step_a)) >= 0]
+    found = [(column, k) for column in voltages if (k := _frozen_at(column, currents[0], step_a)) >= 0]
     if not found:
         return
     column, k = min(found, key=lambda entry: float(entry[0].t_s[entry[1]]))
@@ -189,15 +223,27 @@ def _check_frozen(log: ForeignLog, flags: list[Flag]) -> None:
     flags.append(Flag("stuck", float(column.t_s[k]), int(column.line[k]), text))
 
 
-def _frozen_at(column: Column, current: Column, step_a: float) -> int:
-    """Index at which the voltage stops first; -1 if it does not."""
+def _check_current_frozen(current: Column, voltage: Column, flags: list[Flag]) -> None:
+    """Of one cell only: a cell emulator moves the voltages of a pack without any current."""
+    # Several jumps: at the start of a rest in the cold one is left of the load before it.
+    k = _frozen_at(current, voltage, 0.2 * float(np.ptp(voltage.value)), times=3)
+    if k >= 0:
+        text = (
+            f"{current.name}: stands still for {_FROZEN} samples or more while the voltage jumps, first at "
+            f"{current.value[k]:g} A: stuck?"
+        )
+        flags.append(Flag("stuck", float(current.t_s[k]), int(current.line[k]), text))
+
+
+def _frozen_at(column: Column, other: Column, step: float, *, times: int = 1) -> int:
+    """Index at which the column stops first while the other steps `times` by more than `step`; -1: never."""
     if np.ptp(column.value) == 0.0:
         return -1
-    current_a = current.held(column.t_s)
+    moving = other.held(column.t_s)
     edges = np.flatnonzero(np.diff(column.value) != 0.0) + 1
     for first, last in zip(np.append(0, edges), np.append(edges, len(column.value)), strict=True):
         # By a step: while a charger holds the voltage the current dies away slowly.
-        if last - first >= _FROZEN and np.abs(np.diff(current_a[first:last])).max() > step_a:
+        if last - first >= _FROZEN and np.sum(np.abs(np.diff(moving[first:last])) > step) >= times:
             return int(first)
     return -1
 

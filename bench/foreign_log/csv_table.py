@@ -24,6 +24,10 @@ DELIMITERS = (",", ";", "\t")
 COMMENT = ("#", "%", "//")
 #: The header stands in the first so many lines, under whatever a cycler writes above it.
 HEADER_LINES = 200
+#: How an Excel workbook begins, the newer one in an archive.
+WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+#: Bytes that no text holds, in UTF-8 and in Latin 1, and how far they are looked for.
+_NEVER_IN_TEXT, _LOOKED_AT = bytes(range(8)), 65536
 #: Rows below the header that hold no number in any column asked for: units, remarks.
 _ROWS_OF_WORDS = 2
 
@@ -194,10 +198,18 @@ def _decoded(path: Path) -> str:
     except OSError as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
         raise InvalidInput(str(path), expected="a log that can be read", found=found) from error
+    if data.startswith(WORKBOOK):
+        raise InvalidInput(
+            str(path), expected="a CSV or MF4 file", found="a workbook or archive; save it as CSV"
+        )
     for mark, name in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
                        (codecs.BOM_UTF16_BE, "utf-16")):  # fmt: skip
         if data.startswith(mark):
             return _text(path, data, name)
+    if any(byte in data[:_LOOKED_AT] for byte in _NEVER_IN_TEXT):
+        raise InvalidInput(
+            str(path), expected="text (CSV) or an MF4 file", found="binary data; export it as CSV or MF4"
+        )
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -127,8 +128,10 @@ def read_mapping(
     Raises
     ------
     InvalidInput
-        An unknown key, a key given twice, or anything but `key=column`.
+        An unknown key, a key given twice, anything but `key=column`, or an offset that is no number.
     """
+    if not math.isfinite(current_offset_a):
+        raise InvalidInput("--current-offset", expected="a number of ampere", found=f"{current_offset_a:g}")
     wanted = tuple(_wanted(key, column, option) for key, column in _pairs(columns, option))
     twice = [str(key) for key, count in Counter(map(str, wanted)).items() if count > 1]
     if twice:
@@ -262,7 +265,7 @@ def _absent(entry: Wanted, names: Sequence[str], where: str, option: str) -> Inv
     hint = f"; did you mean {close[0]!r}?" if close else ""
     if any(name.lower() == entry.column.lower() for name in names):
         hint = "; upper and lower case count" + hint
-    shown = ", ".join(repr(name) for name in names[:12]) + (", ..." if len(names) > 12 else "")
+    shown = ", ".join(repr(name[:40]) for name in names[:12]) + (", ..." if len(names) > 12 else "")
     what = "a column that fits" if "*" in entry.column else "a column"
     return InvalidInput(
         f"{where}, {option}",

@@ -113,10 +113,12 @@ def _opened(path: Path) -> tuple[BinaryIO, MDF]:
             expected="asammdf, to read MF4 and MDF files: pip install bmsbench[mf4]",
             found="it is not installed",
         ) from error
-    if not path.is_file():
-        raise InvalidInput(str(path), expected="a log that can be read", found="no such file")
-    # Given a path, asammdf opens it for writing too. Nobody writes into a log.
-    stream = path.open("rb")
+    try:
+        # Given a path, asammdf opens it for writing too. Nobody writes into a log.
+        stream = path.open("rb")
+    except OSError as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error))
+        raise InvalidInput(str(path), expected="a log that can be read", found=found) from error
     with _silent_ruins():
         try:
             return stream, MDF(stream)

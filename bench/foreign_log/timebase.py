@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from bench.errors import InvalidInput
 from bench.foreign_log.table import Flag, Ints, RawColumn
+from bench.foreign_log.values import is_stamped
 from bench.record import Floats
 
 #: Nothing that is measured is larger, in any unit that is known here; sums of such values stay finite.
@@ -44,7 +45,8 @@ def demand_order(t_s: Floats, raw: RawColumn, path: str, most_repeated: float, f
         raise InvalidInput(
             f"{path}:{raw.line[k]}, column {raw.name!r}",
             expected=f"a time not before {t_s[k - 1]:g} s, that of the row above",
-            found=f"{t_s[k]:g} s; sort the rows, or give each recording of a joined file on its own",
+            found=f"{t_s[k]:g} s; sort the rows, or give each recording of a joined file on its own"
+            + _clock(raw),
         )
     same = np.flatnonzero(step_s == 0.0)
     if not len(same):
@@ -58,6 +60,12 @@ def demand_order(t_s: Floats, raw: RawColumn, path: str, most_repeated: float, f
         )
     text = f"{len(same)} rows repeat the stamp of the row above; of each stamp the last row counts"
     flags.append(Flag("repeated", float(t_s[same[0]]), line, text))
+
+
+def _clock(raw: RawColumn) -> str:
+    if not is_stamped(raw):
+        return ""
+    return "; a clock that passes midnight needs the date, one that is put back an hour its time zone"
 
 
 def longer_than(t_s: Floats, factor: float) -> NDArray[np.bool_]:

@@ -21,6 +21,10 @@ STATES = {
 }  # fmt: skip
 
 _NUMBER = re.compile(r"^[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?$", re.ASCII)
+#: 1,234.5 or 1.234,5 or 1 234,5 or 1'234.5
+_THOUSANDS = re.compile(r"^[+-]?\d{1,3}([., '\u00a0\u202f])\d{3}(\1\d{3})*([.,]\d*)?$", re.ASCII)
+#: 31.03.2026, 3/31/26
+_OTHER_DATE = re.compile(r"^\d{1,2}([./-])\d{1,2}\1\d{2,4}(\D|$)", re.ASCII)
 _INFINITE = re.compile(r"^[+-]?(inf|infinity)$", re.IGNORECASE)
 _CLOCK = re.compile(r"^(?:(\d{1,6})[d. ]\s*)?(\d{1,7}):(\d{1,2})(?::(\d{1,2}(?:[.,]\d*)?))?$", re.ASCII)
 _DATE = re.compile(r"^\d{4}[-/]?\d{2}[-/]?\d{2}([T ]|$)", re.ASCII)
@@ -58,10 +62,20 @@ def _number(cell: str, k: int, column: RawColumn, where: str, decimal_comma: boo
         return float(bare)
     if _NUMBER.match(bare) and ("," not in bare or decimal_comma):
         return float(bare.replace(",", "."))
-    hint = (
+    raise _no(column, k, where, "a number", cell, _hint(bare, decimal_comma))
+
+
+def _hint(bare: str, decimal_comma: bool) -> str:
+    """What to do about a cell that is nearly a number."""
+    if _OTHER_DATE.match(bare):
+        return "; of dates ISO 8601 is read: 2026-03-31T12:00:00"
+    if _THOUSANDS.match(bare):
+        return "; write numbers without separators of thousands" + (
+            "" if decimal_comma or "," not in bare else ", and with a decimal point"
+        )
+    return (
         "; a decimal comma needs ; or a tab between the columns" if "," in bare and not decimal_comma else ""
     )
-    raise _no(column, k, where, "a number", cell, hint)
 
 
 def states(column: RawColumn, where: str) -> Floats:

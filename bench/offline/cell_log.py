@@ -77,6 +77,9 @@ def cell_log(log: ForeignLog, *, temperature_degc: float | None = None) -> CellL
 def _temperature(log: ForeignLog, t_s: Floats, stated_degc: float | None, flags: list[Flag]) -> Floats:
     if log.of("T"):
         column = log.only("T")
+        if stated_degc is not None:
+            text = f"--temperature {stated_degc:g} is not used: the log has its own, {column.name}"
+            flags.append(Flag("unused", np.nan, 0, text))
         degc = column.held(t_s)
         degc[np.isnan(degc)] = column.value[0]  # before the first sample
         return degc

@@ -12,6 +12,7 @@ from bench.cells import CellFile
 from bench.errors import InvalidInput
 from bench.foreign_log import Flag, ForeignLog
 from bench.offline.cell_log import CellLog, cell_log
+from bench.offline.doubts import Evidence, counted_ah, doubts
 from bench.offline.health import Pulses, capacity, pulses
 from bench.record import Floats
 from bench.reference.estimators.capacity import Capacity
@@ -106,6 +107,14 @@ def estimate_log(
     if initial_soc is not None and initial_soc_uncertainty is not None:
         stated = initial_soc, initial_soc_uncertainty
     soc, lower, upper = on_rows(log, samples, track)
+    doubted = doubts(
+        Evidence(samples, track, cell, present_ah, counted_ah(samples, max_gap_s)),
+        initial=None
+        if initial_soc is None
+        else (initial_soc, initial_soc_uncertainty or INITIAL_SOC_UNCERTAINTY),
+    )
+    if any(flag.kind == "sign" for flag in log.flags):
+        doubted = [flag for flag in doubted if flag.kind != "sign"]
     untold: list[str] = []
     return LogEstimate(
         t_s=log.t_s,
@@ -123,7 +132,7 @@ def estimate_log(
         throughput=_told("throughput", lambda: _throughput(samples, track, max_gap_s), untold),
         cycles=soc_cycles(counted_back(samples, track, present_ah, max_gap_s), least_depth=LEAST_DEPTH),
         untold=tuple(untold),
-        flags=(*log.flags, *_unused(log), *samples.flags, *_flags(track)),
+        flags=(*log.flags, *_unused(log), *samples.flags, *_flags(track), *doubted),
     )
 
 
@@ -142,10 +151,7 @@ def counted_back(samples: CellLog, track: SocTrack, capacity_ah: float, max_gap_
     The estimate itself begins where it was told or where it had to guess; its way from there to the truth
     would count as a swing of the cell. What flowed in gaps is not known, and does not count.
     """
-    current_a = np.nan_to_num(samples.current_a - track.current_offset_a[-1])
-    step_s = np.diff(samples.t_s)
-    moved_as = 0.5 * (current_a[1:] + current_a[:-1]) * np.where(step_s > max_gap_s, 0.0, step_s)
-    charge_ah = np.concatenate(([0.0], np.cumsum(moved_as))) / 3600.0
+    charge_ah = counted_ah(samples, max_gap_s, offset_a=float(track.current_offset_a[-1]))
     soc: Floats = np.clip(track.soc[-1] + (charge_ah - charge_ah[-1]) / capacity_ah, 0.0, 1.0)
     return soc
 

@@ -73,7 +73,7 @@ def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
     Raises
     ------
     InvalidInput
-        If neither are there; tells how many were not good and why.
+        If neither are there; tells how many were not good and why. If the voltage falls as the current rises.
     """
     period_s = float(np.median(np.diff(log.t_s)))
     rules = StepRules(
@@ -94,10 +94,13 @@ def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
             expected=f"a step of {rules.least_step_a:g} A, steady before and for {rules.pulse_s:g} s after",
             found=f"{len(bad)} steps that are not ({why})",
         )
+    ohmic = mean_resistance(good, "ohmic")
+    if min(ohmic.resistance_ohm, mean_resistance(good, "pulse").resistance_ohm) <= 0.0:
+        raise _falling(ohmic.resistance_ohm, len(good))
     soc = np.interp([one.t_s for one in good], track.t_s, track.soc)
     degc = np.array([one.temperature_degc for one in good])
     return Pulses(
-        ohmic=mean_resistance(good, "ohmic"),
+        ohmic=ohmic,
         interval_s=max(one.interval_s for one in good),
         pulse=mean_resistance(good, "pulse"),
         pulse_s=rules.pulse_s,
@@ -121,6 +124,8 @@ def _restless(log: CellLog, track: SocTrack, model: CellModel, rules: StepRules)
         return None
     di, dv = step_a[used], step_v[used]
     ohm = float(di @ dv / (di @ di))
+    if ohm <= 0.0:
+        raise _falling(ohm, len(di))
     scatter_ohm = float(np.sqrt((dv - ohm * di) @ (dv - ohm * di) / (len(di) - 1) / (di @ di)))
     uncertainty_ohm = float(np.hypot(scatter_ohm, RESTLESS * ohm))
     soc, degc = track.soc[1:][used], log.temperature_degc[1:][used]
@@ -128,7 +133,7 @@ def _restless(log: CellLog, track: SocTrack, model: CellModel, rules: StepRules)
     step_typical_a = float(np.sqrt(np.mean(di**2)))
     table_ohm = model_pulse_ohm(model, grid, float(degc.mean()), step_typical_a, interval_s)
     ratio = ohm / float(np.average(np.interp(soc, grid, table_ohm), weights=di**2))
-    doubt = float(np.hypot(uncertainty_ohm / ohm, ModelDoubt().resistance)) if ohm > 0.0 else np.inf
+    doubt = float(np.hypot(uncertainty_ohm / ohm, ModelDoubt().resistance))
     return Pulses(
         ohmic=Resistance(ohm, uncertainty_ohm, len(di)),
         interval_s=interval_s,
@@ -139,6 +144,14 @@ def _restless(log: CellLog, track: SocTrack, model: CellModel, rules: StepRules)
         soc_high=float(soc.max()),
         coldest_degc=float(degc.min()),
         hottest_degc=float(degc.max()),
+    )
+
+
+def _falling(ohm: float, steps: int) -> InvalidInput:
+    return InvalidInput(
+        "resistance",
+        expected="a voltage that rises with the current",
+        found=f"{1e3 * ohm:.3g} mΩ from {steps} steps; is the sign of the current right?",
     )
 
 
