@@ -108,3 +108,12 @@ def test_a_plant_made_from_an_aged_pack_holds_less_and_resists_more():
     kept, grown = 1 - np.array(old.capacity_fade), 1 + np.array(old.resistance_growth)
     assert old_plant.truth.capacity_ah == pytest.approx(new_plant.truth.capacity_ah * kept)
     assert old_plant.truth.r0_ohm == pytest.approx(new_plant.truth.r0_ohm * grown)
+
+
+def test_how_fast_a_cell_ages_has_nothing_to_do_with_how_large_it_was_made():
+    pack = PlantSpec(cells=200, capacity_spread=0.01, seed=5)
+    made = Plant(pack).truth.capacity_ah
+    fade = np.array(aged(pack, CYCLED, years=2.0, seed=5).capacity_fade)
+
+    # Of 200 independent pairs, the correlation scatters by 0.07
+    assert abs(np.corrcoef(made, fade)[0, 1]) < 0.25

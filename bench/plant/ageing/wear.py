@@ -21,6 +21,7 @@ WORN_OUT = 0.3
 #: Standard deviation of the speed of ageing over cells. Source: BLAST-Lite 1.1.1, blast/utils/functions.py,
 #: default of `simulate_battery_life_distribution`, which looks at three of them to either side as we do.
 SPEED_SPREAD, SPREAD_LIMIT = 0.15, 3.0
+SPEED_STREAM = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Wear:
         """Return new cells whose speeds of ageing are drawn from `seed`, normal, cut off at three sigma."""
         _expect("spread", "0 up to 0.33", spread, 0 <= spread < 1 / SPREAD_LIMIT, where="Wear.fresh")
         _expect("cells", "1 or more", cells, cells >= 1, where="Wear.fresh")
-        drawn = np.clip(np.random.default_rng(seed).standard_normal(cells), -SPREAD_LIMIT, SPREAD_LIMIT)
+        # Of a stream of its own: with a pack of the same seed, its larger cells would be those that age fast.
+        rng = np.random.default_rng((seed, SPEED_STREAM))
+        drawn = np.clip(rng.standard_normal(cells), -SPREAD_LIMIT, SPREAD_LIMIT)
         return cls(law, 1 + spread * drawn, np.zeros((len(law.modes), cells)))
 
     @property
