@@ -156,3 +156,57 @@ def test_charge_and_energy_are_conserved_in_any_group(seed, parallel, current_a,
 def test_a_group_that_is_none_is_refused(spec, message):
     with pytest.raises(InvalidInput, match=message):
         PlantSpec(**spec)
+
+
+STIFF_PAIR = (0.2, 0.2)  # 200 mohm, 0.2 s: twenty times R0, over in a moment
+
+
+def test_parallel_cells_with_a_stiff_pair_come_to_rest(tmp_path):
+    path = write_cell(tmp_path, more_pairs=(STIFF_PAIR,))
+    plant = Plant(PlantSpec(cells=1, parallel=2, cell=path, soc_per_cell=(0.6, 0.4)))
+    plant.step(1.0)
+
+    # Half of 0.2 V for each cell, over 10 mohm and the 200 mohm that follow within 10 ms, less what the slow
+    # 20 mohm have taken of it in a second: they go to 0.1 V x 20 / 230 with 10 s x 210 / 230
+    slow_v = 0.1 * 20 / 230 * (1.0 - np.exp(-1.0 / (10.0 * 210 / 230)))
+    expected_a = (0.1 - slow_v) / (R0_OHM + 0.2)
+    assert plant.truth.cell_a == pytest.approx([-expected_a, expected_a], rel=0.01)
+
+
+def test_a_voltage_source_on_a_stiff_pair_does_not_depend_on_the_tick(tmp_path):
+    path = write_cell(tmp_path, more_pairs=(STIFF_PAIR,))
+
+    def charged_ah(tick_s: float) -> float:
+        plant = Plant(PlantSpec(cells=1, cell=path))
+        plant.port.coil[[0, 3]] = True
+        plant.step(0.1)
+        charger = plant.terminal("charger")
+        charger.enabled, charger.voltage_v, charger.current_a = True, 3.6, 100.0
+        for _ in range(round(2.0 / tick_s)):
+            plant.step(tick_s)
+        return plant.truth.charge_ah
+
+    fine_ah = charged_ah(0.001)
+    assert charged_ah(1.0) == pytest.approx(fine_ah, rel=0.02)
+    assert charged_ah(0.01) == pytest.approx(fine_ah, rel=0.02)
+
+
+@pytest.mark.parametrize("cell", ["leaf_33ah", "lg_hg2_3ah", "a123_2ah_lfp", "nmc_58ah"])
+@pytest.mark.parametrize("degc", [-40.0, 100.0])
+def test_parallel_cells_even_out_without_swinging_at_any_temperature(cell, degc):
+    plant = Plant(
+        PlantSpec(
+            cells=1,
+            parallel=2,
+            cell=cell,
+            soc_per_cell=(0.5, 0.48),
+            temperature_degc=degc,
+            ambient_degc=degc,
+        )
+    )
+    current_a = []
+    for _ in range(20):
+        plant.step(0.1)
+        current_a.append(abs(float(plant.truth.cell_a[0])))
+
+    assert (np.diff(current_a) <= 1e-9).all(), "what evens out only falls"

@@ -176,8 +176,9 @@ OUTPUTS = 18
     CELLS_OHM,  # of the stack, now
     CELLS_EMF_V,
     SPLIT,  # 1: currents inside the groups have to be worked out
+    POLARISES_PER_S,  # how fast a held voltage would let the quickest cell polarise, over its R0
     CONTACT_S,  # five: time that coil and armature have disagreed
-) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 43)
+) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 44)
 DAMAGED = CONTACT_S + 5  # five: openings above the break rating
 
 # Scratch of the circuit: how it is connected now, ...

@@ -26,6 +26,7 @@ from bench.plant.layout import (
     DECAY1,
     LINEAR1_A,
     PAIRS_J,
+    POLARISES_PER_S,
     R0,
     R1,
     R_FACTOR,
@@ -107,9 +108,11 @@ def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) 
     """Look up what changes slowly, at each cell's SOC and temperature: resistances, time constants, entropy.
 
     A pair that obeys Ohm's law has no linear current: not a number in its row, 0 in the cell. The pairs keep
-    their voltages meanwhile; by how much the energy in them then seems to change is booked.
+    their voltages meanwhile; by how much the energy in them then seems to change is booked. How fast the
+    pairs answer to a held voltage says how short a step has to be.
     """
     pairs, temperatures, socs = ohm.shape[0] - 1, ohm.shape[1], ohm.shape[2]
+    quickest = 0.0
     for k in range(cell.shape[1]):
         degc = min(max(cell[TEMPERATURE, k], LOW_DEGC), HIGH_DEGC)
         per_kelvin = 1.0 / (degc + KELVIN)
@@ -129,16 +132,20 @@ def refresh_resistances(cell: Floats, ohm: Floats, axis: Floats, state: Floats) 
             low = ohm[p, i, j] + b * (ohm[p, i, j + 1] - ohm[p, i, j])
             high = ohm[p, i + 1, j] + b * (ohm[p, i + 1, j + 1] - ohm[p, i + 1, j])
             cell[R0 + p, k] = cell[R_FACTOR, k] * low * math.exp(a * math.log(high / low))
+        ohm_per_s = 0.0
         for p in range(pairs):
             row = AXIS_LOG_TAU1 + p
             cell[TAU1 + p, k] = math.exp(axis[row, i] + a * (axis[row, i + 1] - axis[row, i]))
+            ohm_per_s += cell[R1 + p, k] / cell[TAU1 + p, k]
             row = AXIS_LOG_LINEAR1_A + p
             if not math.isnan(axis[row, 0]):
                 cell[LINEAR1_A + p, k] = math.exp(axis[row, i] + a * (axis[row, i + 1] - axis[row, i]))
             if cell[U1 + p, k] != 0.0:
                 stored -= 0.5 * cell[U1 + p, k] ** 2 * cell[TAU1 + p, k] / cell[R1 + p, k]
+        quickest = max(quickest, ohm_per_s / cell[R0, k])
         state[PAIRS_J] += stored
         cell[V_PER_K, k] = axis[AXIS_V_PER_K, j] + b * (axis[AXIS_V_PER_K, j + 1] - axis[AXIS_V_PER_K, j])
+    state[POLARISES_PER_S] = quickest
     state[STEP_S] = -1.0
 
 
