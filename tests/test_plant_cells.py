@@ -191,8 +191,25 @@ def test_a_replaced_cell_rests_and_holds_the_channels_voltage():
         ({"soc": math.nan}, "soc: expected a finite number"),
         ({"capacity_ah": -1.0}, "capacity_ah: expected positive"),
         ({"bleed_current_a": 0.0}, "bleed_current_a"),
+        ({"capacity_fade": 1.0}, "capacity_fade: expected above -inf and below 1, found 1.0"),
+        ({"cells": 2, "capacity_fade": (0.1, math.nan)}, "capacity_fade"),
+        ({"resistance_growth": -1.0}, "resistance_growth: expected above -1"),
+        ({"cells": 2, "soc_per_cell": (0.5, math.nan)}, "soc_per_cell"),
+        ({"temperature_degc": -300.0}, "temperature_degc: expected above -273.15"),
+        ({"soc_spread": -0.1}, "soc_spread: expected 0 or above"),
+        ({"heater_w": -1.0}, "heater_w: expected 0 or above"),
     ],
 )
 def test_a_spec_that_is_no_pack_is_refused(spec, message):
     with pytest.raises(InvalidInput, match=message):
         PlantSpec(**spec)
+
+
+def test_a_cell_that_starts_reversed_shows_what_it_shows_later():
+    plant = Plant(PlantSpec(cells=2, soc_per_cell=(-0.5, 0.5)))
+    at_first_v = plant.port.cell_v.copy()
+    plant.step(0.1)
+
+    # Driven backwards, a cell ends at -1.5 V
+    assert at_first_v == pytest.approx([-1.5, plant.port.cell_v[1]])
+    assert plant.port.cell_v[0] == pytest.approx(-1.5)

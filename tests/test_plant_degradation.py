@@ -146,6 +146,8 @@ def test_an_outlier_can_be_one_of_several_parallel_cells():
         ({"cells": 2, "outliers": (Outlier(cell=2),)}, "outliers: expected cell below 2, member below 1"),
         ({"cells": 2, "outliers": (Outlier(cell=0, capacity_fade=1.0),)}, "capacity_fade below 1"),
         ({"cells": 2, "outliers": (Outlier(cell=0, self_discharge_per_month=2.0),)}, "expected 0 to 1"),
+        ({"outliers": (Outlier(cell=0, soc=math.nan),)}, "outliers: expected finite numbers"),
+        ({"outliers": (Outlier(cell=0, warmer_k=math.inf),)}, "outliers: expected finite numbers"),
         ({"self_discharge_per_month": -0.1}, "self_discharge_per_month: expected 0 to 1"),
         ({"plating_c_rate": 0.0}, "plating_c_rate: expected a positive number"),
     ],

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from bench.errors import InvalidInput
 from bench.plant import Plant, PlantSpec
 
 #: Of `lfp_280ah`: heat capacity, still air, what the fan adds.
@@ -147,3 +148,13 @@ def test_a_stopped_pump_is_a_stopped_fan():
 
     assert plant.port.fan_rpm == 0.0
     assert plant.truth.coolant_degc == 25.0
+
+
+def test_a_loop_that_turns_over_within_a_step_is_refused():
+    with pytest.raises(InvalidInput, match=r"coolant_j_per_k: expected at least 0\.1 s of"):
+        PlantSpec(coolant_w_per_k=300.0, radiator_w_per_k=1e6)
+
+
+def test_cells_without_a_plate_cannot_be_cooled_by_one():
+    with pytest.raises(InvalidInput, match="cells on a cold plate, found a123_2ah_lfp"):
+        Plant(PlantSpec(cell="a123_2ah_lfp", coolant_w_per_k=300.0))

@@ -42,7 +42,7 @@ _CELL_J_PER_M3_K = 2300.0 * 1000.0
 SEI_RISE_K = 610.4 * 0.15 * 257e3 / _CELL_J_PER_M3_K
 ANODE_RISE_K = 610.4 * 0.75 * 1714e3 / _CELL_J_PER_M3_K
 ANODE_BELOW_SEI = 0.10 / 0.15
-QUIET_DEGC = 60.0  # below, the faster reaction takes a week for 1 K; not computed
+QUIET_DEGC = 60.0  # below, the faster reaction takes a day for 1 K; not computed
 SEPARATOR_DEGC, COLLAPSED_DEGC = 130.0, 160.0
 #: Across the electrodes when the separator is gone, in units of R0 at 25 °C and SOC 0.5.
 COLLAPSED_OVER_R0 = 5.0

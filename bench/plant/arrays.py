@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cells import CellFile, load_cell
+from bench.errors import InvalidInput
 from bench.plant import layout as at
 from bench.plant.abuse import COLLAPSED_OVER_R0
-from bench.plant.cells import REFERENCE_DEGC
+from bench.plant.cells import REFERENCE_DEGC, REVERSED_V
 from bench.plant.degradation import MONTH_S
 from bench.plant.groups import join_groups
 from bench.plant.heat import thermistor_ohm
@@ -115,8 +116,17 @@ def cell_rows(file: CellFile, cells: CellParameters, hysteresis: float) -> Float
 
 
 def allocate(spec: PlantSpec) -> Arrays:
-    """Arrays of a pack at rest: contactors open, pyro switch intact, bus and charge port dead."""
+    """Arrays of a pack at rest: contactors open, pyro switch intact, bus and charge port dead.
+
+    Raises
+    ------
+    InvalidInput
+        If the cell file is none, or is without a cold plate that the spec asks for.
+    """
     file = load_cell(spec.cell)
+    if spec.coolant_w_per_k > 0.0 and file.thermal.plate_w_per_k == 0.0:
+        found = f"{file.name}, whose plate_w_per_k is 0"
+        raise InvalidInput("PlantSpec.coolant_w_per_k", expected="cells on a cold plate", found=found)
     cells = draw_cells(spec, file)
     ohm, axis = cell_tables(file, capacity_scale=capacity_scale(spec, file))
     state = np.zeros(at.STATE_SIZE)
@@ -160,9 +170,10 @@ def allocate(spec: PlantSpec) -> Arrays:
 def open_circuit_v(file: CellFile, soc: Floats, hysteresis: float, temperature_degc: Floats) -> Floats:
     """Open-circuit voltage [V] at `soc` and `temperature_degc` [°C], all shape (cells,)."""
     ocv, entropy = file.ocv, file.entropy
-    found = np.interp(soc, ocv.soc, ocv.mean_v) + hysteresis * np.interp(soc, ocv.soc, ocv.half_v)
-    found += ocv.overcharge_v_per_soc * np.maximum(soc - 1.0, 0.0)
-    found += ocv.overdischarge_v_per_soc * np.minimum(soc, 0.0)
+    mean = np.interp(soc, ocv.soc, ocv.mean_v)
+    mean += ocv.overcharge_v_per_soc * np.maximum(soc - 1.0, 0.0)
+    mean += ocv.overdischarge_v_per_soc * np.minimum(soc, 0.0)
+    found = np.maximum(mean, REVERSED_V) + hysteresis * np.interp(soc, ocv.soc, ocv.half_v)
     if entropy is not None:
         found += np.interp(soc, entropy.soc, entropy.v_per_k) * (temperature_degc - REFERENCE_DEGC)
     return np.asarray(found)

@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import InvalidInput
+from bench.plant.heat import SLOW_STEP_S
 
 MAX_CELLS = 240
 MAX_PARALLEL = 100
+#: Above and below which a value makes no cell.
+_RANGES = (
+    ("capacity_fade", -math.inf, 1.0),
+    ("resistance_growth", -1.0, math.inf),
+    ("soc_per_cell", -math.inf, math.inf),
+    ("temperature_degc", -273.15, math.inf),
+    ("ambient_degc", -273.15, math.inf),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +185,14 @@ class PlantSpec:
         _expect("coolant_w_per_k", "0 or above", self.coolant_w_per_k, self.coolant_w_per_k >= 0)
         for name in ("coolant_j_per_k", "radiator_w_per_k"):
             _expect(name, "a positive number", getattr(self, name), getattr(self, name) > 0)
+        # A loop that turns over within a step of the heat could not be followed.
+        carried = self.coolant_w_per_k + self.radiator_w_per_k
+        light = self.coolant_w_per_k > 0 and self.coolant_j_per_k < SLOW_STEP_S * carried
+        expected = f"at least {SLOW_STEP_S:g} s of coolant_w_per_k + radiator_w_per_k"
+        _expect("coolant_j_per_k", expected, self.coolant_j_per_k, not light)
         _expect("plating_c_rate", "a positive number", self.plating_c_rate, self.plating_c_rate > 0)
         self._check_damage()
+        self._check_cells()
         _expect("capacity_ah", "positive", self.capacity_ah, self.capacity_ah is None or self.capacity_ah > 0)
 
     @property
@@ -185,11 +200,28 @@ class PlantSpec:
         """Number of thermistors."""
         return len(self.sensor_cells)
 
+    def _check_cells(self) -> None:
+        for name, above, below in _RANGES:
+            values = np.asarray(getattr(self, name) if getattr(self, name) is not None else 0.0)
+            inside = bool((np.isfinite(values) & (values > above) & (values < below)).all())
+            expected = f"above {above:g}" + (f" and below {below:g}" if math.isfinite(below) else "")
+            _expect(name, expected, getattr(self, name), inside)
+        for name in (
+            "capacity_spread",
+            "resistance_spread",
+            "soc_spread",
+            "temperature_spread_k",
+            "heater_w",
+        ):
+            _expect(name, "0 or above", getattr(self, name), getattr(self, name) >= 0)
+
     def _check_damage(self) -> None:
         for outlier in self.outliers:
             inside = 0 <= outlier.cell < self.cells and 0 <= outlier.member < self.parallel
             found = f"cell {outlier.cell}, member {outlier.member}"
             _expect("outliers", f"cell below {self.cells}, member below {self.parallel}", found, inside)
+            numbers = (outlier.capacity_fade, outlier.resistance_growth, outlier.warmer_k, outlier.soc or 0.0)
+            _expect("outliers", "finite numbers", outlier, all(math.isfinite(value) for value in numbers))
             worn = outlier.capacity_fade < 1.0 and outlier.resistance_growth > -1.0
             _expect("outliers", "capacity_fade below 1, resistance_growth above -1", outlier, worn)
         rates = [self.self_discharge_per_month]
