@@ -252,6 +252,7 @@ def test_runaway_shows_as_a_kelvin_per_second_and_a_falling_voltage(cell, heater
         ("joint_ohm", -1.0, {"group": 0}, "expected 0 to 0.1"),
         ("nail", 1.0, {"group": 0}, "expected one of internal_short_ohm, .*bond_open"),
         ("heater_w", 1.0, {"group": 2}, "group below 2, member below 1"),
+        ("bond_open", 0.5, {"group": 0}, "expected 0 or 1"),
         ("bond_open", 1.0, {"group": 0}, "keeps one cell at least"),
     ],
 )

@@ -47,6 +47,8 @@ def _heater(arrays: Arrays, _group: int, cell: int, power_w: float) -> None:
 
 
 def _bond(arrays: Arrays, group: int, cell: int, is_open: float) -> None:
+    if is_open not in (0.0, 1.0):
+        raise InvalidInput("condition bond_open", expected="0 or 1", found=f"{is_open}")
     parallel = arrays.cell.shape[1] // arrays.group.shape[1]
     bonded = arrays.cell[at.BONDED]
     others = bonded[group * parallel : (group + 1) * parallel].sum() - bonded[cell]
