@@ -15,7 +15,7 @@ from bench.emulated_bms.bms import EmulatedBms
 from bench.emulated_bms.daly_front import DalyFront
 from bench.emulated_bms.defects import Defect
 from bench.emulated_bms.memory import Memory
-from bench.errors import StationInvalid
+from bench.errors import InvalidInput, StationInvalid
 from bench.plant.ageing import Usage, aged, warmer_inside
 from bench.plant.conditions import Conditions
 from bench.plant.plant import Plant, PlantSpec
@@ -157,6 +157,9 @@ def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
     """The pack behind the emulated DUT: what the profile declares, and otherwise the plant's defaults."""
     thermistor, balancing = profile.thermistor, profile.balancing
     special = dict(pack.soc_of_cell)
+    if not set(special) <= set(range(profile.pack.cells)):
+        expected = f"cells below {profile.pack.cells}"
+        raise InvalidInput("PackState.soc_of_cell", expected=expected, found=f"{sorted(special)}")
     new = PlantSpec(
         cells=profile.pack.cells,
         cell=profile.pack.cell,

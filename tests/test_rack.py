@@ -1,8 +1,10 @@
 """The emulated rack makes the pack that a scenario asks for."""
 
 import numpy as np
+import pytest
 
 from bench.clock import Clock
+from bench.errors import InvalidInput
 from bench.plant import Outlier
 from bench.plant.ageing import Usage
 from bench.rack import PackState, Rack
@@ -57,3 +59,18 @@ def test_what_is_wrong_inside_a_cell_is_set_by_name_and_reaches_the_bms():
 
     # 10 mohm across 3.3 V: some 325 A through 150 µohm and a little of the pairs
     assert 0.04 < sound_v - bench.plant.port.cell_v[7] < 0.08
+
+
+def test_an_outlier_of_an_old_pack_is_worse_than_its_age():
+    weak = Outlier(cell=7, capacity_fade=0.3, resistance_growth=1.0)
+    old, odd = rack(years=5.0).plant.truth, rack(years=5.0, outliers=(weak,)).plant.truth
+    others = [cell for cell in range(24) if cell != 7]
+
+    assert odd.capacity_ah[7] == pytest.approx(0.7 * old.capacity_ah[7])
+    assert odd.r0_ohm[7] == pytest.approx(2.0 * old.r0_ohm[7])
+    assert np.array_equal(odd.capacity_ah[others], old.capacity_ah[others])
+
+
+def test_a_cell_that_the_pack_does_not_have_is_refused():
+    with pytest.raises(InvalidInput, match=r"soc_of_cell: expected cells below 24, found \[24\]"):
+        rack(soc_of_cell=((24, 0.2),))
