@@ -433,3 +433,52 @@ def test_time_that_runs_backwards_is_refused_everywhere(make, pack):
 
     with pytest.raises(InvalidInput, match="strictly rising"):
         make(arrays) if make is ripple_of else make(**arrays)
+
+
+DAYS_S, OHM, MILD_DEGC = np.arange(40) * DAY_S, np.full((40, 5), 1e-3), np.full(40, 25.0)
+TIMES_S = np.arange(40.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "given_", "says"),
+    [
+        (cell_evidence, {"temperature_degc": np.ones((40, 2))}, "temperature_degc: expected 1 or 5 columns"),
+        (
+            cell_evidence,
+            {"temperature_degc": MILD_DEGC - 300.0},
+            "above -273.15 degC, or nan, found -275 degC",
+        ),
+        (
+            cell_evidence,
+            {"relative_uncertainty": np.zeros((40, 5))},
+            "relative_uncertainty: expected above 0",
+        ),
+        (cell_evidence, {"relative_uncertainty": np.ones((40, 3))}, "relative_uncertainty: expected 1 or 5"),
+        (pack_evidence, {"block_s": 0.0}, "block_s: expected above 0, found 0"),
+        (
+            drift_evidence,
+            {"current_a": np.ones((40, 2))},
+            r"current_a: expected one for the pack, found \(40, 2",
+        ),
+        (drift_evidence, {"correlation_s": np.nan}, "correlation_s: expected 0 s or more, found nan s"),
+        (heating_evidence, {"model_degc": np.ones((40, 3))}, "model_degc: expected 1 or 5 columns"),
+        (heating_evidence, {"lags_s": (300.0, 0.0)}, r"lags_s\[1\]: expected above 0, found 0"),
+        (heating_evidence, {"excess_s": np.nan}, "excess_s: expected above 0, found nan"),
+        (spread_evidence, {"valid": np.ones(5, dtype=bool)}, "valid: expected one for each of 40 samples"),
+        (ripple, {"t_s": [0.0, 1.0], "current_a": [1.0, 1.0]}, "expected three times or more, found 2"),
+        (ripple, {"correlation_s": -1.0}, "correlation_s: expected 0 s or more, found -1 s"),
+    ],
+)
+def test_arrays_that_do_not_fit_and_numbers_that_make_no_sense_are_refused(make, given_, says):
+    sound = {
+        cell_evidence: {"t_s": DAYS_S, "resistance_ohm": OHM, "temperature_degc": MILD_DEGC},
+        pack_evidence: {"t_s": DAYS_S, "resistance_ohm": OHM, "temperature_degc": MILD_DEGC},
+        drift_evidence: {"t_s": TIMES_S, "current_a": MILD_DEGC, "cell_v": OHM},
+        heating_evidence: {"t_s": TIMES_S, "current_a": MILD_DEGC, "temperature_degc": OHM},
+        spread_evidence: {"t_s": DAYS_S, "level": OHM, "unit": "1"},
+        ripple: {"t_s": TIMES_S, "current_a": MILD_DEGC, "nominal_a": 1.0, "sensor_sigma_a": 0.5},
+    }[make]
+
+    make(**sound)
+    with pytest.raises(InvalidInput, match=says):
+        make(**sound | given_)

@@ -49,6 +49,11 @@ def test_repeats_are_not_judged_until_the_fault_is_over():
     assert kinds([due(until_s=500.0)], Warned(250.0, 3), Warned(501.0, 3)) == ["hit", "false"]
 
 
+def test_a_warning_that_never_came_is_none():
+    assert kinds([], Warned(np.nan, 3)) == []
+    assert kinds([due()], Warned(np.nan, 3)) == ["missed"]
+
+
 def test_the_window_itself_is_inconclusive_where_nothing_was_demanded():
     assert due(demanded=False).window.judge(np.nan).verdict is Verdict.INCONCLUSIVE
     assert due().window.judge(np.nan).verdict is Verdict.FAIL
@@ -73,6 +78,11 @@ def test_an_episode_lasts_from_the_alarm_to_the_return_to_nothing():
     [
         (lambda: Rule(abnormal=1.0, tolerated=1.0), "rule: tolerated"),
         (lambda: Rule(abnormal=1.0, tolerated=0.1, could=0.99, must=0.5), "rule: could, must"),
+        (lambda: Rule(abnormal=np.inf, tolerated=0.1), "rule: tolerated"),
+        (lambda: Rule(abnormal=1.0, tolerated=0.1, false_alarm_s=-1.0), "rule: false_alarm_s"),
+        (lambda: Rule(abnormal=1.0, tolerated=0.1, report_s=np.nan), "rule: false_alarm_s, report_s"),
+        (lambda: allowed_false_alarms(duration_s=np.nan, false_alarm_s=1.0), "duration_s 0 or more"),
+        (lambda: allowed_false_alarms(duration_s=1.0, false_alarm_s=0.0), "false_alarm_s above 0"),
         (lambda: Sensing(dut_sigma=0.0, bench_sigma=1.0), "sensing: dut_sigma"),
         (lambda: Sensing(dut_sigma=1.0, bench_sigma=np.nan), "sensing: bench_sigma"),
     ],

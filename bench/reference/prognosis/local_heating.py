@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from bench.errors import InvalidInput
 from bench.record import Floats
 from bench.reference.prognosis.evidence import Evidence, Growth
-from bench.reference.prognosis.samples import apart_from_median, block_means, checked
+from bench.reference.prognosis.samples import above_zero, apart_from_median, block_means, checked, for_each
 from bench.reference.prognosis.warning import Rule
 
 #: Initial rate of the excess, in K/min, project default.
@@ -65,10 +65,11 @@ def heating_evidence(
     times, (current, degc) = checked(
         where, t_s, ("current_a", current_a), ("temperature_degc", temperature_degc)
     )
+    above_zero(where, excess_s=excess_s, **{f"lags_s[{k}]": lag_s for k, lag_s in enumerate(lags_s)})
     degc = degc if degc.ndim == 2 else degc[:, None]
     if model_degc is not None:
         _, (model,) = checked(where, t_s, ("model_degc", model_degc))
-        excess = degc - (model if model.ndim == 2 else model[:, None])
+        excess = degc - for_each(where, "model_degc", model, degc.shape)
     elif degc.shape[1] < 3:
         raise InvalidInput(f"{where}: temperature_degc", expected="3 sensors or more, or a model",
                            found=f"{degc.shape[1]} without a model")  # fmt: skip

@@ -16,7 +16,13 @@ from numpy.typing import ArrayLike
 from bench.errors import InvalidInput
 from bench.record import Floats
 from bench.reference.prognosis.evidence import Evidence, Growth
-from bench.reference.prognosis.samples import apart_from_median, checked, without_outliers
+from bench.reference.prognosis.samples import (
+    above_zero,
+    apart_from_median,
+    checked,
+    for_each,
+    without_outliers,
+)
 from bench.reference.prognosis.warning import Rule
 
 DAY_S = 86_400.0
@@ -106,12 +112,18 @@ def _prepared(
         raise InvalidInput(
             f"{where}: resistance_ohm", expected="above 0, or nan", found=f"{np.nanmin(ohm):g} ohm"
         )
-    degc = np.broadcast_to(degc if degc.ndim == 2 else degc[:, None], ohm.shape)
+    degc = for_each(where, "temperature_degc", degc, ohm.shape)
+    if (degc <= -273.15).any():
+        found = f"{np.nanmin(degc):g} degC"
+        raise InvalidInput(f"{where}: temperature_degc", expected="above -273.15 degC, or nan", found=found)
     inverse = 1.0 / (degc + 273.15) - 1.0 / _REFERENCE_K
     weight = np.ones_like(ohm)
     if relative_uncertainty is not None:
         _, (given,) = checked(where, t_s, ("relative_uncertainty", relative_uncertainty))
-        given = np.broadcast_to(given if given.ndim == 2 else given[:, None], ohm.shape)
+        given = for_each(where, "relative_uncertainty", given, ohm.shape)
+        if (given <= 0.0).any():
+            found = f"{np.nanmin(given):g}"
+            raise InvalidInput(f"{where}: relative_uncertainty", expected="above 0, or nan", found=found)
         weight = float(np.nanmedian(given)) / given
     # Outliers are sought after the correction: a cold morning is none.
     logs = without_outliers(np.log(ohm) - activation_k * inverse, weight=weight)
@@ -123,6 +135,7 @@ def _prepared(
 def _evidence(
     of: str, times: Floats, value: Floats, weight: Floats, inverse: Floats, block_s: float
 ) -> Evidence:
+    above_zero("resistance growth", block_s=block_s)
     number = np.floor((times - times[0]) / block_s + 1e-9).astype(np.int64)
     first = np.flatnonzero(np.diff(number, prepend=-1))
     use = np.isfinite(value) & np.isfinite(weight) & np.isfinite(inverse)[:, None]

@@ -18,6 +18,8 @@ from bench.reference.intervals import Mask, sliding
 
 #: A block with less than this share of its usual number of samples is left out, project default.
 LEAST_SHARE = 0.5
+#: Columns that a pack has one of.
+_OF_THE_PACK = ("current_a", "asked_a", "ocv_slope_v")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Blocks:
         number. A chart adds up blocks, and neighbouring blocks of correlated noise are correlated: so it is
         that limit which counts, and not the smaller noise of a single block.
         """
-        phi = float(np.exp(-period_s / correlation_s)) if correlation_s > 0.0 else 0.0
+        phi = neighbours_alike(correlation_s=correlation_s, period_s=period_s)
         found = np.sqrt(self.count * (1.0 - phi) / (1.0 + phi))
         return np.asarray(np.where(np.isfinite(self.value), found, np.nan))
 
@@ -59,7 +61,8 @@ def checked(where: str, t_s: ArrayLike, *columns: tuple[str, ArrayLike]) -> tupl
     Raises
     ------
     InvalidInput
-        If time is not finite and strictly rising, or a column has another number of rows.
+        If time is not finite and strictly rising, a column has another number of rows, or a quantity of the
+        whole pack has several columns.
     """
     times = np.asarray(t_s, dtype=np.float64)
     if times.ndim != 1 or len(times) < 2:
@@ -78,8 +81,33 @@ def checked(where: str, t_s: ArrayLike, *columns: tuple[str, ArrayLike]) -> tupl
         array = np.asarray(column, dtype=np.float64)
         if array.ndim not in (1, 2) or len(array) != len(times):
             raise InvalidInput(f"{where}: {name}", expected=f"{len(times)} rows", found=f"{array.shape}")
+        if name in _OF_THE_PACK and array.ndim == 2:
+            raise InvalidInput(f"{where}: {name}", expected="one for the pack", found=f"{array.shape}")
         arrays.append(array)
     return times, tuple(arrays)
+
+
+def above_zero(where: str, **given: float) -> None:
+    """Refuse what has to be above 0 and is not, or is nan."""
+    for name, value in given.items():
+        if not value > 0.0:
+            raise InvalidInput(f"{where}: {name}", expected="above 0", found=f"{value:g}")
+
+
+def for_each(where: str, name: str, given: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return `given` (time,) or (time, channels) as one column for each channel."""
+    columns = given if given.ndim == 2 else given[:, None]
+    if columns.shape[1] not in (1, shape[1]):
+        expected = f"1 or {shape[1]} columns"
+        raise InvalidInput(f"{where}: {name}", expected=expected, found=f"{given.shape}")
+    return np.broadcast_to(columns, shape)
+
+
+def neighbours_alike(*, correlation_s: float, period_s: float) -> float:
+    """Return the correlation of two neighbouring samples; 0 for a correlation time of 0."""
+    if not correlation_s >= 0.0:
+        raise InvalidInput("noise: correlation_s", expected="0 s or more", found=f"{correlation_s:g} s")
+    return float(np.exp(-period_s / correlation_s)) if correlation_s > 0.0 else 0.0
 
 
 def effective_samples(count: ArrayLike, *, phi: float) -> Floats:
@@ -125,12 +153,15 @@ def block_means(*, t_s: Floats, value: Floats, valid: Mask | None = None, block_
     valid
         Samples to use, shape (time,); None: all of them.
     """
-    if not block_s > 0.0:
-        raise InvalidInput("block_means: block_s", expected="above 0", found=f"{block_s:g}")
+    above_zero("block_means", block_s=block_s)
     columns = value if value.ndim == 2 else value[:, None]
     use = np.isfinite(columns)
     if valid is not None:
-        use &= valid[:, None]
+        chosen = np.asarray(valid, dtype=np.bool_)
+        if chosen.shape != t_s.shape:
+            expected = f"one for each of {len(t_s)} samples"
+            raise InvalidInput("block_means: valid", expected=expected, found=f"{chosen.shape}")
+        use &= chosen[:, None]
     number = np.floor((t_s - t_s[0]) / block_s + 1e-9).astype(np.int64)
     first = np.flatnonzero(np.diff(number, prepend=-1))
     count = np.add.reduceat(use.astype(np.float64), first, axis=0)

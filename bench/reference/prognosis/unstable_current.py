@@ -25,7 +25,7 @@ from bench.record import Floats
 from bench.reference.prognosis.detection import FALSE_ALARM_S, Cusum, design_cusum
 from bench.reference.prognosis.due import EAGER, episodes
 from bench.reference.prognosis.run_length import alarm_probability
-from bench.reference.prognosis.samples import block_means, checked, effective_samples
+from bench.reference.prognosis.samples import block_means, checked, effective_samples, neighbours_alike
 from bench.reference.prognosis.warning import Due, Rule, Sensing, Warned
 from bench.verdict import Window
 
@@ -115,6 +115,8 @@ def ripple(
             raise InvalidInput(f"{where}: {name}", expected="0 or above", found=f"{given:g}")
     times, (current,) = checked(where, t_s, ("current_a", current_a))
     period_s = float(np.median(np.diff(times)))
+    if asked_a is None and len(times) < 3:
+        raise InvalidInput(f"{where}: t_s", expected="three times or more", found=f"{len(times)}")
     if asked_a is None:
         level = np.hypot(nominal_a, sensor_sigma_a)
         times, whole = _triples(times, current)
@@ -129,7 +131,7 @@ def ripple(
         size = None
     blocks = block_means(t_s=times, value=square, block_s=window_s)
     count = blocks.count[:, 0]
-    phi = float(np.exp(-period_s / correlation_s)) if correlation_s > 0.0 else 0.0
+    phi = neighbours_alike(correlation_s=correlation_s, period_s=period_s)
     # The squares of a correlated series are correlated with the square of its coefficient.
     freedom = np.maximum(effective_samples(count - lost, phi=phi * phi), 1.0)
     mean_square = blocks.value[:, 0] * count / np.maximum(count - lost, 1.0)

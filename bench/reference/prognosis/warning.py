@@ -61,7 +61,7 @@ class Rule:
     report_s: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.tolerated < self.abnormal:
+        if not 0.0 <= self.tolerated < self.abnormal < np.inf:
             raise InvalidInput(
                 "rule: tolerated",
                 expected=f"0 to below abnormal ({self.abnormal:g})",
@@ -70,6 +70,13 @@ class Rule:
         if not 0.0 < self.could < self.must < 1.0:
             raise InvalidInput(
                 "rule: could, must", expected="0 < could < must < 1", found=f"{self.could:g}, {self.must:g}"
+            )
+
+        if not (0.0 < self.false_alarm_s < np.inf and 0.0 <= self.report_s < np.inf):
+            raise InvalidInput(
+                "rule: false_alarm_s, report_s",
+                expected="above 0 s, and 0 s or more",
+                found=f"{self.false_alarm_s:g} s, {self.report_s:g} s",
             )
 
     @property
@@ -103,7 +110,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A warning of a DUT: when, and of which cell or sensor; -1 if it names none, or the pack."""
+    """A warning of a DUT: when (nan: never), and of which cell or sensor; -1: none named, or the pack."""
 
     t_s: float
     channel: int = -1
@@ -127,9 +134,10 @@ def judge(dues: Sequence[Due], warnings: Sequence[Warned]) -> tuple[Outcome, ...
 
     Of the warnings that name a due's channel (or none) from its onset on, the first counts: *early* before
     the window, *hit* in it, *late* after it. Repeats of it are not judged. A warning that belongs to no due
-    is a false alarm; "missed" is a demanded warning that never came.
+    is a false alarm; "missed" is a demanded warning that never came. One at nan is none.
     """
     found, used = [], set()
+    warnings = [warned for warned in warnings if np.isfinite(warned.t_s)]
     for due in dues:
         mine = [
             (warned.t_s, index)
@@ -158,4 +166,8 @@ def judge(dues: Sequence[Due], warnings: Sequence[Warned]) -> tuple[Outcome, ...
 
 def allowed_false_alarms(*, duration_s: float, false_alarm_s: float, confidence: float = 0.95) -> int:
     """Return how many false alarms a sound DUT stays at or below with `confidence` in `duration_s` [s]."""
+    if not (0.0 <= duration_s < np.inf and 0.0 < false_alarm_s < np.inf and 0.0 < confidence < 1.0):
+        found = f"{duration_s:g} s, {false_alarm_s:g} s and {confidence:g}"
+        expected = "duration_s 0 or more, false_alarm_s above 0, confidence between 0 and 1"
+        raise InvalidInput("allowed false alarms", expected=expected, found=found)
     return int(poisson.ppf(confidence, duration_s / false_alarm_s))
