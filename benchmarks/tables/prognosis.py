@@ -51,8 +51,9 @@ def _resistance(folder: Path) -> Table:
         told = f"warned at cycle {first:.0f}" if warned else "no warning to the end"
         rows += [
             Row(f"{name}: warnings before 90 % of capacity", FITTED, name, early, 0.0, f"cycle {slight:.0f}"),
-            Row(f"{name}: first warning after 70 % of capacity", FITTED, name, first - worn, 0.0,
-                f"cycle {worn:.0f}; {told}"),
+            # How far ahead of worn out a warning has to come is nowhere asked for: a figure, not a goal.
+            Row(f"{name}: first warning after 70 % of capacity", FITTED, name, first - worn,
+                note=f"cycle {worn:.0f}; {told}"),
         ]  # fmt: skip
     title = (
         f"Resistance growth, CALCE CS2, cycles for days, blocks of {BLOCK}; abnormal "
