@@ -31,19 +31,15 @@ import matplotlib.pyplot as plt
 HG2_GOAL_MV = {25: 8.0, 40: 8.0, 0: 25.0, -10: 40.0}
 LFP_GOAL_MV = 7.0
 #: Other ways to part the drive cycles of the LG HG2: name, fitted, tested.
-Cases = tuple[tuple[int, str], ...]
 AT_25 = ("US06_1s", "LA92_1s", "Mixed1_1s", "Mixed2_1s")
 COLDER_AND_WARMER = ((40, "US06_1s"), (0, "US06_1s"), (-10, "US06_1s"))
-HG2_SPLITS: tuple[tuple[str, Cases, Cases], ...] = (
-    ("mild cycles fitted", fits.HG2_MILD, fits.HG2_MILD_TESTED),
-    *(
-        (
-            "one left out at 25 degC",
-            (*((25, cycle) for cycle in AT_25 if cycle != left_out), *COLDER_AND_WARMER),
-            ((25, left_out),),
-        )
-        for left_out in AT_25[:3]
-    ),
+HG2_SPLITS: tuple[tuple[str, fits.Cases, fits.Cases], ...] = tuple(
+    (
+        "one left out at 25 degC",
+        (*((25, cycle) for cycle in AT_25 if cycle != left_out), *COLDER_AND_WARMER),
+        ((25, left_out),),
+    )
+    for left_out in AT_25[:3]
 )
 #: What the counter may have missed: of 0, 15 and 30 mA the fitted logs are given back best near this.
 HG2_OFFSET_A = -0.017
@@ -51,7 +47,8 @@ HG2_OFFSET_A = -0.017
 
 def tables(data: Path, plots: Path) -> list[Table]:
     """The shipped files first, then the refits; one plot for each shipped file."""
-    return [_shipped_hg2(data, plots), _refitted_hg2(data), _lfp(data, plots), _others(data, plots)]
+    shipped = [_shipped_hg2(name, data, plots) for name in ("lg_hg2_3ah_high_load", "lg_hg2_3ah")]
+    return [*shipped, _refitted_hg2(data), _lfp(data, plots), _others(data, plots)]
 
 
 def _row(
@@ -72,18 +69,18 @@ def _as_cell(fit: Fit, capacity_ah: float) -> CellFile:
         return load_cell(str(path))
 
 
-def _shipped_hg2(data: Path, plots: Path) -> Table:
-    cell = load_cell("lg_hg2_3ah")
-    table = Table("LG HG2, shipped file, whole cycles", "mV")
+def _shipped_hg2(name: str, data: Path, plots: Path) -> Table:
+    cell = load_cell(name)
+    table = Table(f"LG HG2, shipped file {name}, whole cycles", "mV")
     # The file itself says what it was fitted on: a goal is for logs that it has not seen.
     fitted = cell.fit[0].fitted
-    logs = [measured.hg2(data, *case) for case in sorted({*fits.HG2_TESTED, *fits.HG2_FITTED})]
+    logs = [measured.hg2(data, *case) for case in sorted({*fits.HG2_GENTLE, *fits.HG2_GENTLE_TESTED})]
     tested = [log for log in logs if log.name not in fitted]
     for log in (*tested, *(log for log in logs if log.name in fitted)):
         seen = log.name in fitted
         goal = math.nan if seen else HG2_GOAL_MV[int(log.name.split()[0])]
         table.rows.append(_row("fitted" if seen else "tested", cell, log, _brief(fitted), goal=goal))
-    _plot(plots / "voltage_lg_hg2.png", cell, tested)
+    _plot(plots / f"voltage_{name}.png", cell, tested)
     return table
 
 
@@ -94,11 +91,11 @@ def _refitted_hg2(data: Path) -> Table:
         for degc, cycle in tested:
             log = measured.hg2(data, degc, cycle)
             table.rows.append(_row(name, cell, log, _named(fitted), goal=HG2_GOAL_MV[degc]))
-    cell = _as_cell(fits.fit_hg2(data, offset_a=HG2_OFFSET_A), measured.HG2_AH[25])
-    for degc, cycle in fits.HG2_TESTED:
+    cell = _as_cell(fits.fit_hg2(data, fits.HG2_GENTLE, offset_a=HG2_OFFSET_A), measured.HG2_AH[25])
+    for degc, cycle in fits.HG2_GENTLE_TESTED:
         log = measured.hg2(data, degc, cycle, current_offset_a=HG2_OFFSET_A)
         case = f"{1e3 * HG2_OFFSET_A:.0f} mA added to the current"
-        table.rows.append(_row(case, cell, log, _named(fits.HG2_FITTED)))
+        table.rows.append(_row(case, cell, log, _named(fits.HG2_GENTLE)))
     return table
 
 
