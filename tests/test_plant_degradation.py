@@ -221,3 +221,37 @@ def test_a_pulse_train_heats_by_its_mean_square_and_charges_by_its_mean(tmp_path
     # 2 cells x 10 mohm x 40 A x 40 A x 60 s = 1920 J in R0; pairs of 10 s take little of a pulse of 1 s
     assert abs(moved_ah) < 0.01 * 40.0 / CAPACITY_AH
     assert 1900.0 < heat_j < 1920.0 * 1.2
+
+
+def test_self_discharge_ends_when_nothing_is_left():
+    spec = PlantSpec(
+        cells=1, soc=-0.06, self_discharge_per_month=1.0, temperature_degc=55.0, ambient_degc=55.0
+    )
+    plant = Plant(spec)
+    plant.step(3 * 3600.0)
+
+    # Seven times as fast as at 25 °C: 2.9 % of the charge, with 1.2 % left down to 0 V
+    assert plant.truth.soc[0] < -0.07
+    assert plant.port.cell_v[0] == pytest.approx(0.0, abs=0.01)
+    assert plant.truth.temperature_degc[0] >= 55.0
+
+
+def test_plated_lithium_strips_in_both_of_two_parallel_cells():
+    plant = charging(
+        300.0,
+        cells=1,
+        parallel=2,
+        soc=0.3,
+        resistance_growth=(0.0, 0.3),
+        temperature_degc=-10.0,
+        ambient_degc=-10.0,
+    )
+    plant.step(600.0)
+    plant.terminal("charger").enabled = False
+    plant.step(1.0)
+    plated_ah = plant.truth.plated_ah.copy()
+    plant.step(1800.0)
+
+    # One still charges the other, far below what plates
+    assert plant.truth.cell_a[1] > 0.1
+    assert plant.truth.plated_ah == pytest.approx(plated_ah * math.exp(-1.0), rel=1e-3)

@@ -1,9 +1,10 @@
 """Slow damage inside the cells: self-discharge, and lithium plating when charged too fast or too cold.
 
-Self-discharge is a current that no wire carries: leak(T) = leak(25 °C) exp(-E/R (1/T - 1/298.15 K)).
+Self-discharge is a current that no wire carries: leak(T) = leak(25 °C) exp(-E/R (1/T - 1/298.15 K)). It ends
+at 0 V.
 A cell plates what it is charged with above i(T, SOC) = i(25 °C) exp(-E/R (1/T - 1/298.15 K)) s(SOC), where s
 falls straight from 1 at SOC 0.2 to 0.3 at 1. Part of what is plated is lost with its capacity, the rest
-strips while the cell rests or is discharged. All constants here are project defaults.
+strips while the cell does not plate. All constants here are project defaults.
 """
 
 from __future__ import annotations
@@ -70,18 +71,20 @@ def advance_degradation(h: float, cell: Floats, ocv: Floats, constant: Floats, s
     for k in range(cell.shape[1]):
         charge_c = cell[MOVED_C, k]
         cell[MOVED_C, k] = 0.0
-        leaked_c = lost_c = 0.0
+        leaked_c = lost_c = above_c = middle_v = 0.0
         if cell[LEAK_A, k] > 0.0:
-            leaked_c = h * cell[LEAK_A, k] * over_25_degc(cell[TEMPERATURE, k], LEAK_J_PER_MOL)
+            middle_v, _ = open_circuit(cell[SOC, k], ocv, constant[K_OVER_V], constant[K_UNDER_V])
+            if middle_v > 0.0:
+                leaked_c = h * cell[LEAK_A, k] * over_25_degc(cell[TEMPERATURE, k], LEAK_J_PER_MOL)
         if charge_c > 0.0:
             limit_a = plating_limit_a(constant[K_PLATING_A], cell[TEMPERATURE, k], cell[SOC, k])
             above_c = max(charge_c - limit_a * h, 0.0)
+        if above_c > 0.0:
             lost_c = LOST_SHARE * above_c
             cell[PLATED_C, k] += above_c - lost_c
         elif cell[PLATED_C, k] > 0.0:
             cell[PLATED_C, k] *= math.exp(-h / STRIPPING_S)
         if leaked_c + lost_c > 0.0:
-            middle_v, _ = open_circuit(cell[SOC, k], ocv, constant[K_OVER_V], constant[K_UNDER_V])
             held_c = cell[SOC, k] * cell[CAPACITY_C, k] - leaked_c - lost_c
             cell[LOST_C, k] += lost_c
             cell[CAPACITY_C, k] -= lost_c
