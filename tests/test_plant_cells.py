@@ -142,6 +142,10 @@ def test_a_smaller_capacity_scales_resistance_and_heat():
     plant = Plant(PlantSpec(cells=1, capacity_ah=140.0))
 
     assert plant.truth.r0_ohm[0] == pytest.approx(300e-6, rel=1e-3)
+    plant.conditions.set("heater_w", 27.0, group=0)
+    plant.step(100.0)
+    # Half of 5400 J/K, less 0.175 W/K of air for 50 s K
+    assert plant.truth.temperature_degc[0] - 25.0 == pytest.approx((2700.0 - 8.75) / 2700.0, rel=1e-3)
 
 
 def test_resistance_falls_with_temperature_as_its_arrhenius_law_says():

@@ -158,3 +158,21 @@ def test_a_loop_that_turns_over_within_a_step_is_refused():
 def test_cells_without_a_plate_cannot_be_cooled_by_one():
     with pytest.raises(InvalidInput, match="cells on a cold plate, found a123_2ah_lfp"):
         Plant(PlantSpec(cell="a123_2ah_lfp", coolant_w_per_k=300.0))
+
+
+@pytest.mark.parametrize("step_s", [0.01, 0.1, 7.3])
+def test_what_the_plate_takes_from_the_cells_is_in_the_coolant(step_s):
+    plant = plate_cooled(coolant_w_per_k=50.0, radiator_w_per_k=1e-9)
+    to_air_j = gone_s = 0.0
+    while gone_s < 300.0:
+        before_degc = plant.truth.temperature_degc.copy()
+        plant.step(step_s)
+        gone_s += step_s
+        above_k = 0.5 * (before_degc + plant.truth.temperature_degc) - 25.0
+        to_air_j += 0.35 * float(above_k.sum()) * step_s
+
+    in_cells_j = CAPACITY_J_PER_K * float((plant.truth.temperature_degc - 25.0).sum())
+    in_coolant_j = 20e3 * (plant.truth.coolant_degc - 25.0)
+    assert in_coolant_j > 1000.0
+    # Up to one step of the heater is still on its way
+    assert in_cells_j + in_coolant_j + to_air_j == pytest.approx(200.0 * gone_s, abs=25.0)
