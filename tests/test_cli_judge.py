@@ -52,7 +52,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def overcharged(folder: Path, defects: tuple) -> Evidence:
-    """Sealed evidence of one cell above its limit while charging."""
+    """Sealed evidence of one cell above its limit while charging, up to where energy is off."""
     with Station(load_station("emulated"), load_profile("hd_lfp_24s"), seed=7, defects=defects) as station:
         bench = Bench(station)
         limit = bench.limit("cell_overvoltage")
@@ -66,7 +66,7 @@ def overcharged(folder: Path, defects: tuple) -> Evidence:
         bench.wait(0.5)
         bench.cells[5].set(voltage_v=limit.trip + 0.020)
         bench.wait(limit.delay_s + 1.0)
-        traces, events = station.traces(), tuple(station.record.events)
+    traces, events = station.traces(), tuple(station.record.events)
     writer = EvidenceWriter(folder, sample.run_info(), sample.PROFILE, sample.STATION)
     result = ScenarioResult(
         "XX-01", "x::y", "One cell is overcharged.", (), "XX", Verdict.PASS, events=events
@@ -122,6 +122,23 @@ def test_a_sound_log_passes_and_says_what_it_was_judged_by(bmsbench, foreign: Pa
     assert "insulation_fault: insulation_ohm_per_v was not measured" in said.shown["undecided"]
     assert said.shown["stretches"] == 1
     assert "stuck" in said.flags  # a cell emulator holds its voltage whatever current flows
+
+
+def test_what_the_bench_does_at_its_end_is_no_fault_of_the_dut(
+    bmsbench, foreign: Path, tmp_path: Path
+) -> None:
+    """Its switches open there, since the bench asks for standby: with no word of it, that looks spurious."""
+    lines = (foreign / "sound.events").read_text().splitlines()
+    kept = [line for line in lines if json.loads(line)["kind"] != "end"]
+    assert len(lines) - len(kept) == 1
+    (tmp_path / "no_end.events").write_text("\n".join(kept))
+    said = bmsbench(
+        *("judge", foreign / "sound.csv", *JUDGED, *UNCERTAIN, "--events", "no_end.events", "--json")
+    )
+
+    assert said.code == 1
+    assert {finding["kind"] for finding in said.shown["findings"]} == {"spurious"}
+    assert all(finding["t_s"] > json.loads(lines[-1])["t_s"] for finding in said.shown["findings"])
 
 
 def test_a_late_trip_is_found_in_a_foreign_log(bmsbench, foreign: Path) -> None:

@@ -186,3 +186,26 @@ def test_events_that_cannot_be_read_are_told_with_their_line(tmp_path: Path, tex
     with pytest.raises(InvalidInput) as refusal:
         read_events(tmp_path / "events")
     assert told in str(refusal.value)
+
+
+def test_the_end_of_a_scenario_ends_what_is_judged(tmp_path: Path) -> None:
+    log = log_of(tmp_path, rows([0.0, 1.0, 2.0, 3.0, 4.0]), "t=t,charge_path=x")
+    traces, _ = traces_of(log, channels={}, uncertainty={})
+    events = [Event(0.5, "mode", "charge", {"mode": "charge"}), Event(2.5, "end", "bench switches off", {})]
+    (record,) = records_of(log, traces, events)
+    (whole,) = records_of(log, traces, events[:1])
+
+    assert record.traces()["charge_path"].t_s.tolist() == [0.0, 1.0, 2.0]
+    assert [event.kind for event in record.events] == ["mode"]
+    assert whole.traces()["charge_path"].t_s.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_stretches_behind_the_end_of_a_scenario_are_left_out(tmp_path: Path) -> None:
+    log = log_of(tmp_path, rows([0.0, 1.0, 2.0, 60.0, 61.0, 120.0, 121.0]), "t=t,charge_path=x")
+    traces, _ = traces_of(log, channels={}, uncertainty={})
+    records = records_of(log, traces, [Event(90.0, "end", "bench switches off", {})])
+
+    assert [record.traces()["charge_path"].t_s.tolist() for record in records] == [
+        [0.0, 1.0, 2.0],
+        [60.0, 61.0],
+    ]

@@ -71,11 +71,13 @@ def records_of(log: ForeignLog, traces: AnyMapping[str, Trace], events: Sequence
     """One record for each stretch of the log between two gaps.
 
     Across a gap nothing is known, neither that a limit was exceeded nor that it was not, so no stretch is
-    judged by what came before it. Stretches of a single sample say nothing and are left out.
+    judged by what came before it. Stretches of a single sample say nothing and are left out. An event `end`
+    ends the last one: behind it a bench took its own instruments away.
     """
     starts = log.t_s[log.gap]
-    last_s = max((float(trace.t_s[-1]) for trace in traces.values()), default=0.0)
-    edges = np.concatenate(([-np.inf], starts, [last_s + 1.0]))
+    last_s = max((float(trace.t_s[-1]) for trace in traces.values()), default=0.0) + 1.0
+    last_s = min([last_s, *(event.t_s for event in events if event.kind == "end")])
+    edges = np.concatenate(([-np.inf], starts[starts < last_s], [last_s]))
     records = []
     for k, start_s in enumerate(edges[:-1]):
         end_s = float(np.nextafter(edges[k + 1], -np.inf))
