@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import Inconclusive, InvalidInput
-from bench.reference.prognosis import due_windows, imbalance_growth, judge, unstable_current, warnings_of
+from bench.reference.prognosis import (
+    Sensing,
+    due_windows,
+    imbalance_growth,
+    judge,
+    unstable_current,
+    warnings_of,
+)
 from bench.reference.prognosis.imbalance_growth import slope, spread_evidence
 from bench.reference.prognosis.local_heating import RULE as HEATING
 from bench.reference.prognosis.local_heating import heating_evidence, lagged
@@ -188,6 +195,28 @@ def test_a_cell_that_falls_far_does_not_drag_the_others_along():
         assert [warning.channel for warning in warnings] == [7]
 
 
+def unlike_cells(seed: int, *, sigma: float) -> dict[str, np.ndarray]:
+    """12 cells whose resistances differ by 10 %: 4 mV at 40 A; one drifts by 0.8 mV/h from 12 h to 36 h."""
+    rng = np.random.default_rng(seed)
+    t_s = np.arange(0.0, 36 * HOUR_S, 20.0)
+    current_a = np.repeat(rng.choice([-40.0, 0.0, 25.0], 36), 180)
+    cell_v = 3.6 + 0.010 * rng.normal(size=12) + np.outer(current_a, 1e-3 * (1 + 0.1 * rng.normal(size=12)))
+    cell_v[:, 5] += 0.8e-3 * after(t_s, 12 * HOUR_S) / HOUR_S
+    noise = sigma * np.random.default_rng(seed + 1000).normal(size=cell_v.shape)
+    return {"t_s": t_s, "current_a": current_a, "cell_v": cell_v + noise}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_drift_through_a_crowd_of_unlike_cells_leaves_the_others_where_they_are(seed):
+    (due,) = drift_due(unlike_cells(seed, sigma=1e-3))
+    warnings = warnings_of(drift_evidence(**unlike_cells(seed, sigma=5e-3)), sigma=5e-3, rule=DRIFT)
+
+    assert due.channel == 5
+    # U is 0.4 % here; what the median still moves comes on top.
+    assert due.magnitude == pytest.approx(0.8e-3, rel=0.012)
+    assert [warning.channel for warning in warnings] == [5]
+
+
 def test_a_leak_is_the_drift_over_the_slope_times_the_capacity():
     # 1 mV/h at 0.5 V per state of charge is 0.2 % an hour of 280 Ah.
     assert leak_a(drift_v_per_h=-1e-3, ocv_slope_v=0.5, capacity_ah=280.0) == pytest.approx(0.56)
@@ -270,6 +299,26 @@ def test_a_cell_whose_resistance_runs_away_is_due():
     assert due.magnitude == pytest.approx(0.01, rel=0.05)
     assert due.demanded
     assert 67 * DAY_S in due.window
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_growth_that_the_season_hides_for_a_while_is_due_once(seed):
+    # Given a spring and summer that warm up and cool down again while the resistance keeps growing.
+    rng = np.random.default_rng(seed)
+    day = np.arange(100.0)
+    degc = 25.0 + 8.0 * np.sin(day / 15.0) + rng.normal(size=100)
+    ohm = 1e-3 * np.exp(3600.0 * (1.0 / (degc + 273.15) - 1.0 / 298.15))[:, None] * np.ones((100, 16))
+    ohm[:, 3] *= np.exp(0.012 * after(day, 22.0))
+    ohm *= np.exp(0.004 * rng.normal(size=ohm.shape))
+
+    (due,) = due_windows(
+        cell_evidence(t_s=day * DAY_S, resistance_ohm=ohm, temperature_degc=degc),
+        sensing=Sensing(0.02, 0.004),
+        rule=RESISTANCE,
+    )
+
+    assert (due.channel, due.until_s) == (3, np.inf)
+    assert due.magnitude == pytest.approx(0.012, rel=0.03)
 
 
 def test_growth_of_all_is_found_in_the_pack_and_in_no_cell():

@@ -89,10 +89,9 @@ def due_windows(evidence: Evidence, *, sensing: Sensing, rule: Rule) -> tuple[Du
     statistic = chart.signed(residual / sensing.bench_sigma)
     found = []
     for channel in np.flatnonzero((np.abs(statistic) >= chart.h).any(axis=0)):
-        for first, alarm, last in episodes(statistic[:, channel], chart.h):
-            estimate = genuine(evidence, int(channel), first=first, alarm=alarm, last=last)
-            slack = estimate.uncertainty(sensing.bench_sigma) if estimate else np.inf
-            if estimate and abs(estimate.magnitude) + slack > rule.tolerated:
+        for estimate, last in changes(evidence, int(channel), statistic[:, channel], chart.h):
+            slack = estimate.uncertainty(sensing.bench_sigma)
+            if abs(estimate.magnitude) + slack > rule.tolerated:
                 due = _due(evidence, int(channel), estimate, slack, last, sensing.dut_sigma, rule)
                 found += [due] if due else []
     return tuple(sorted(found, key=lambda due: (due.onset_s, due.channel)))
@@ -109,6 +108,29 @@ def episodes(statistic: Floats, threshold: float) -> list[tuple[int, int, int]]:
         first = last + 1
         if first >= len(statistic):
             break
+    return found
+
+
+def changes(
+    evidence: Evidence, channel: int, statistic: Floats, threshold: float
+) -> list[tuple[Estimate, int]]:
+    """Return the changes in one channel, and the last block in which each is at work.
+
+    A statistic may come down while a change goes on, where a regressor looks like it for a while. So an
+    excursion that is best explained by a change since the one before it is that change, and not another.
+    """
+    found: list[tuple[Estimate, int]] = []
+    begun, decided = 0, 0
+    for first, alarm, last in episodes(statistic, threshold):
+        if found:
+            whole = genuine(evidence, channel, first=begun, alarm=alarm, last=last)
+            if whole and whole.onset <= decided and whole.magnitude * found[-1][0].magnitude > 0.0:
+                found[-1] = whole, last
+                continue
+        estimate = genuine(evidence, channel, first=first, alarm=alarm, last=last)
+        if estimate:
+            found.append((estimate, last))
+            begun, decided = first, alarm
     return found
 
 

@@ -212,19 +212,38 @@ def _neighbourhood(value: Floats, neighbours: int) -> Floats:
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1, axis=0)
 
 
-def apart_from_median(value: Floats) -> Floats:
+def apart_from_median(value: Floats, explained_by: Floats | None = None) -> Floats:
     """Return each channel less the median of all at that time, shape of `value` (time, channels).
 
     Each channel's usual distance is taken off before the median and left in the result, so that a channel
-    which is missing for a while does not move the median of the others. nan where the channel, or all but one
-    of them, is not measured. The median of n cells with equal noise has the covariance 1/n with each, so the
-    noise of the difference is that of one cell to some percent.
+    which is missing for a while does not move the median of the others, and one that leaves the others passes
+    a narrow crowd and not a wide one: a median moves by one rank. With `explained_by`, shape (time, causes),
+    the distance has a part in proportion to each cause, as of a cell with more resistance.
+
+    nan where the channel, or all but one of them, is not measured. The median of n cells with equal noise has
+    the covariance 1/n with each, so the noise of the difference is that of one cell to some percent.
     """
     few = np.isfinite(value).sum(axis=1) < 2
     apart = value - _median_of_rows(value, few)
+    caused = np.zeros_like(apart) if explained_by is None else _in_proportion(apart, explained_by)
+    apart = apart - caused
     seen = np.isfinite(apart).any(axis=0)
-    usual = np.nanmedian(np.where(seen, apart, 0.0), axis=0)
+    usual = caused + np.nanmedian(np.where(seen, apart, 0.0), axis=0)
     found: Floats = value - _median_of_rows(value - usual, few)
+    return found
+
+
+def _in_proportion(apart: Floats, causes: Floats) -> Floats:
+    """Part of each channel (time, channels) that follows `causes` (time, causes), by least squares."""
+    rows = np.isfinite(causes).all(axis=1)
+    design = np.where(rows[:, None], causes, 0.0)
+    design = design - design[rows].mean(axis=0) if rows.any() else design
+    found = np.zeros_like(apart)
+    for channel in range(apart.shape[1]):
+        use = rows & np.isfinite(apart[:, channel])
+        if use.any():
+            series = apart[use, channel] - apart[use, channel].mean()
+            found[:, channel] = design @ np.linalg.lstsq(design[use], series, rcond=None)[0]
     return found
 
 

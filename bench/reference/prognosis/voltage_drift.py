@@ -69,25 +69,24 @@ def drift_evidence(
             "voltage drift: cell_v", expected="(time, 3 cells or more)", found=f"{cells.shape}"
         )
     valid = steady(t_s=times, value=current, span_s=settle_s, within=steady_a)
-    apart = block_means(t_s=times, value=apart_from_median(cells), valid=valid, block_s=block_s)
-    load = block_means(t_s=times, value=current, valid=valid, block_s=block_s).value
-    columns = [np.ones_like(load), load]
-    gain = None
+    causes = current[:, None]
     if ocv_slope_v is not None:
         _, (slope,) = checked("voltage drift", t_s, ("ocv_slope_v", ocv_slope_v))
-        columns.append(block_means(t_s=times, value=slope, valid=valid, block_s=block_s).value)
-        gain = np.nan_to_num(columns[-1][:, 0])
+        causes = np.column_stack((current, slope))
+    apart = block_means(t_s=times, value=apart_from_median(cells, causes), valid=valid, block_s=block_s)
+    columns = block_means(t_s=times, value=causes, valid=valid, block_s=block_s).value
+    gain = None if ocv_slope_v is None else np.nan_to_num(columns[:, 1])
     return Evidence(
         phenomenon="voltage drift",
         unit="V/h" if gain is None else "1/h",
         t_s=apart.t_s,
         block_s=block_s,
         # Once more: a cell that has left the others moves the median of noisy samples for all of them.
-        value=apart_from_median(apart.value),
+        value=apart_from_median(apart.value, columns),
         weight=apart.weight(correlation_s=correlation_s, period_s=float(np.median(np.diff(times)))),
-        regressors=np.column_stack(columns),
+        regressors=np.column_stack((np.ones(len(columns)), columns)),
         growth=Growth("ramp", unit_s=3600.0, gain=gain),
-        rivals=(Growth("step"), Growth("step", gain=np.nan_to_num(load[:, 0]))),
+        rivals=(Growth("step"), Growth("step", gain=np.nan_to_num(columns[:, 0]))),
     )
 
 
