@@ -235,7 +235,7 @@ def apart_from_median(value: Floats, explained_by: Floats | None = None) -> Floa
 
 def _in_proportion(apart: Floats, causes: Floats) -> Floats:
     """Part of each channel (time, channels) that follows `causes` (time, causes), by least squares."""
-    rows = np.isfinite(causes).all(axis=1)
+    rows = np.asarray(np.isfinite(causes).all(axis=1))
     design = np.where(rows[:, None], causes, 0.0)
     design = design - design[rows].mean(axis=0) if rows.any() else design
     found = np.zeros_like(apart)
