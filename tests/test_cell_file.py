@@ -40,6 +40,12 @@ def test_a_cell_cannot_be_changed():
         ("ohm = [[0.0002934]", "ohm = [[0.0002934, 1]", r"\[rc.0.ohm\]: expected a table of numbers"),
         ("[hysteresis]", "[hysterese]", r"\[hysterese\]: expected one of the keys schema, name"),
         ("soc = [0.5]", "soc = [0.5, 0.4]", r"\[rc.0\]: expected soc in one row, strictly rising"),
+        ("soc = [0.5]", "soc = [50.0]", r"\[rc.0\]: expected soc from 0 to 1, found \[50.\]"),
+        (
+            "[-30, -20, -10, 0, 10, 25, 40, 55]",
+            "[243, 253, 263, 273, 283, 298, 313, 328]",
+            r"\[r0\]: expected temperature_degc from -100 to 200, found \[243",
+        ),
         ("soc = [0.5]", "soc = [0.4, 0.5]", r"\[rc.0\]: expected ohm of shape \(8, 2\), found \(8, 1\)"),
         (
             "capacity_ah = 280.0",

@@ -28,6 +28,7 @@ from bench.errors import InvalidInput
 from bench.toml_file import explained, find_toml, read_toml
 
 CELL_DIR = Path(__file__).parent
+COLDEST_DEGC, HOTTEST_DEGC = -100.0, 200.0  # of any table; outside, the unit is another
 
 
 def _array(given: object) -> NDArray[np.float64]:
@@ -63,8 +64,10 @@ def _expect(what: str, holds: bool, found: object) -> None:
         raise ValueError(f"{what}|{found}")
 
 
-def _rising(name: str, axis: NDArray[np.float64]) -> None:
+def _rising(name: str, axis: NDArray[np.float64], *, low: float, high: float) -> None:
     _expect(f"{name} in one row, strictly rising", axis.ndim == 1 and bool((np.diff(axis) > 0).all()), axis)
+    # A percentage or a kelvin would load and be wrong by little enough not to be seen.
+    _expect(f"{name} from {low:g} to {high:g}", bool(low <= axis[0] and axis[-1] <= high), axis)
 
 
 class OpenCircuit(_Table):
@@ -116,7 +119,7 @@ class Entropy(_Table):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        _rising("soc", self.soc)
+        _rising("soc", self.soc, low=0.0, high=1.0)
         _expect(f"v_per_k of {len(self.soc)} points", self.v_per_k.shape == self.soc.shape, self.v_per_k)
         return self
 
@@ -130,7 +133,7 @@ class UsableCapacity(_Table):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        _rising("temperature_degc", self.temperature_degc)
+        _rising("temperature_degc", self.temperature_degc, low=COLDEST_DEGC, high=HOTTEST_DEGC)
         shape = self.temperature_degc.shape
         _expect(
             f"fraction of {len(self.temperature_degc)} points", self.fraction.shape == shape, self.fraction
@@ -149,8 +152,8 @@ class Resistance(_Table):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        _rising("temperature_degc", self.temperature_degc)
-        _rising("soc", self.soc)
+        _rising("temperature_degc", self.temperature_degc, low=COLDEST_DEGC, high=HOTTEST_DEGC)
+        _rising("soc", self.soc, low=0.0, high=1.0)
         shape = (len(self.temperature_degc), len(self.soc))
         _expect(f"ohm of shape {shape}", self.ohm.shape == shape, self.ohm.shape)
         _expect("ohm above 0", bool((self.ohm > 0).all()), self.ohm.min())
