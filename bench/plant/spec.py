@@ -74,7 +74,7 @@ class PlantSpec:
     self_discharge_per_month
         Share of its capacity that a cell at 25 °C loses in a month by itself.
     plating_c_rate
-        Charge current over capacity [1/h] above which a cell plates lithium, at 25 °C and low SOC.
+        Charge current over the capacity as made [1/h] above which a cell plates lithium, at 25 °C, low SOC.
     sensor_cells
         Group that carries sensor j, on its first cell.
     thermistor_r25_ohm, thermistor_beta_k, thermistor_pullup_ohm, thermistor_reference_v
