@@ -70,7 +70,7 @@ $(READY): requirements.lock pyproject.toml
 	elif ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
 		echo "bmsbench needs Python's venv: apt-get install python3-venv"; exit 1; \
 	else \
-		{ [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } \
+		{ $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV); } \
 		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
 		&& $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
