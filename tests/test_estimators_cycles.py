@@ -66,6 +66,13 @@ def test_integer_samples_count_as_their_values_do():
     assert found.discharged_ah == pytest.approx(50.0 / 3600.0)
 
 
+def test_offset_and_what_sampling_may_hide_are_in_the_bound_of_the_charge():
+    # Half of 10 A up and 10 A down for 1 s each, and 0.5 A of offset for 2 s.
+    found = throughput(np.arange(3.0), np.array([0.0, 10.0, 0.0]), current_offset_a=0.5)
+
+    assert found.bound_ah == pytest.approx(11.0 / 3600.0)
+
+
 def test_lists_do_as_well_as_arrays():
     t_s, current_a, degc = [0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [20.0, 30.0, 30.0]
     edges = np.array([0.0, 25.0, 50.0])

@@ -56,6 +56,13 @@ def test_both_edges_of_a_pulse_are_found_with_their_resistances():
     assert off.ohmic_ohm == pytest.approx(R0, rel=2e-2)
 
 
+def test_a_drift_before_the_step_is_taken_out_of_the_pulse():
+    # 0.1 mV/s for 10 s would be 0.7 % of the answer of 50 A.
+    good, _ = find_steps(*log(drift_v_per_s=1e-4), rules())
+
+    assert good[0].pulse_ohm == pytest.approx(R0 + R1 * (1.0 - np.exp(-9.9 / TAU_S)), rel=2e-3)
+
+
 def test_noise_stays_within_the_stated_uncertainty():
     errors = []
     for seed in range(200):

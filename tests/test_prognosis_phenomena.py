@@ -127,6 +127,18 @@ def test_a_drift_below_what_is_abnormal_is_permitted_and_not_demanded():
     assert due.window.earliest > 24 * HOUR_S
 
 
+def test_a_drift_that_the_bench_cannot_tell_from_normal_is_not_demanded():
+    evidence = drift_evidence(**voltages(rate_v_per_h=0.55e-3, sigma=1e-5))
+    close, coarse = (
+        due_windows(evidence, sensing=Sensing(5e-3, bench_v), rule=DRIFT)[0] for bench_v in (1e-3, 30e-3)
+    )
+
+    # Abnormal is 0.5 mV/h: it takes an uncertainty below 0.05 mV/h to be sure.
+    assert close.uncertainty < 0.05e-3 < coarse.uncertainty
+    assert close.demanded
+    assert not coarse.demanded
+
+
 def test_a_drift_below_what_is_tolerated_is_no_reason():
     assert drift_due(voltages(rate_v_per_h=0.5e-4, hours=72)) == ()
 
