@@ -90,7 +90,7 @@ def test_estimate_says_what_it_found_for_machines(bmsbench, tmp_path: Path) -> N
     # 58 A s of 58 Ah are 0.028 % of SOC, at 0.3 to 3 V per SOC 1.4 to 14 microohm.
     assert R_OHM < shown["ohmic_ohm"]["value"] < R_OHM + 14e-6
     assert shown["current_offset_a"]["lower"] <= 0.0 <= shown["current_offset_a"]["upper"]
-    assert any("two rests of 30 min" in reason for reason in shown["untold"])
+    assert shown["capacity_ah"]["lower"] <= CELL.capacity_ah <= shown["capacity_ah"]["upper"]
     assert shown["flags"] == [] or "stuck" in {flag["kind"] for flag in shown["flags"]}
 
 
@@ -132,6 +132,55 @@ def test_a_current_that_is_never_steady_tells_a_resistance_too(bmsbench, tmp_pat
     assert shown["ohmic_ohm"]["upper"] - shown["ohmic_ohm"]["value"] == pytest.approx(0.3 * R_OHM, rel=0.05)
     assert shown["pulse_ohm"] is None
     assert shown["resistance_growth"]["value"] > 0.0
+
+
+def aged(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Time, current, SOC and voltage of the cell with 90 % of its capacity and 1.3 times its resistances.
+
+    The tables at 25 °C, straight between their points; no hysteresis, no heat.
+    """
+    rng = np.random.default_rng(seed)
+    t_s = np.arange(3000.0)
+    current_a = np.repeat(rng.uniform(-160.0, 50.0, 600), 5)
+    current_a[0] = 0.0
+    soc = 0.95 + np.cumsum(current_a) / 3600.0 / (0.9 * CELL.capacity_ah)
+    voltage_v = np.interp(soc, CELL.ocv.soc, CELL.ocv.mean_v) + 0.0005 * rng.standard_normal(len(t_s))
+    row = int(np.argmin(np.abs(CELL.r0.temperature_degc - 25.0)))
+    voltage_v += 1.3 * np.interp(soc, CELL.r0.soc, CELL.r0.ohm[row]) * current_a
+    for pair in CELL.rc:
+        row = int(np.argmin(np.abs(pair.temperature_degc - 25.0)))
+        ohm, keep = 1.3 * np.interp(soc, pair.soc, pair.ohm[row]), float(np.exp(-1.0 / pair.tau_s[row]))
+        over_v = 0.0
+        for k in range(len(t_s)):
+            over_v = keep * over_v + (1.0 - keep) * ohm[k] * current_a[k]
+            voltage_v[k] += over_v
+    kept = soc > 0.05
+    end = len(t_s) if kept.all() else int(np.argmin(kept))
+    return t_s[:end], current_a[:end], soc[:end], voltage_v[:end]
+
+
+def test_use_without_any_rest_tells_the_resistance_and_the_capacity_of_an_aged_cell(
+    bmsbench, tmp_path: Path
+) -> None:
+    t_s, current_a, soc, voltage_v = aged(1)
+    log = write_log(tmp_path / "log.csv", t_s, current_a, soc, v_V=voltage_v)
+    shown = bmsbench("estimate", log, *NMC, "--initial-soc", "0.8", "--json").shown
+
+    assert shown["soh_capacity"]["lower"] <= 0.9 <= shown["soh_capacity"]["upper"]
+    assert shown["soh_capacity"]["upper"] - shown["soh_capacity"]["lower"] <= 0.4
+    assert shown["resistance_growth"]["lower"] <= 1.3 <= shown["resistance_growth"]["upper"]
+    assert shown["resistance_growth"]["value"] == pytest.approx(1.3, abs=0.1)
+
+
+def test_use_that_hardly_moves_the_soc_tells_no_capacity(bmsbench, tmp_path: Path) -> None:
+    t_s, current_a, soc, voltage_v = (column[:300] for column in aged(1))
+    log = write_log(tmp_path / "log.csv", t_s, current_a, soc, v_V=voltage_v)
+    shown = bmsbench("estimate", log, *NMC, "--json").shown
+
+    assert shown["capacity_ah"] is None
+    (reason,) = (text for text in shown["untold"] if text.startswith("capacity"))
+    assert "or use that tells it within 20 %" in reason
+    assert "the SOC must move farther" in reason
 
 
 def test_estimate_prints_tables(bmsbench, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from bench.errors import InvalidInput
 from bench.foreign_log import Flag, ForeignLog
 from bench.offline.cell_log import CellLog, cell_log
 from bench.offline.doubts import Evidence, counted_ah, doubts
-from bench.offline.health import Pulses, capacity, pulses
+from bench.offline.health import USE_DOUBT, Pulses, capacity, capacity_from_use, pulses
 from bench.record import Floats
 from bench.reference.estimators.capacity import Capacity
 from bench.reference.estimators.cell import CellModel
@@ -89,7 +90,8 @@ def estimate_log(
     samples = cell_log(log, temperature_degc=temperature_degc)
     if len(samples.t_s) < 2:
         raise InvalidInput(log.path, expected="two rows at least", found=f"{len(samples.t_s)}")
-    track = estimate_soc(
+    run = partial(
+        estimate_soc,
         samples.t_s,
         samples.current_a,
         samples.voltage_v,
@@ -101,6 +103,9 @@ def estimate_log(
             INITIAL_SOC_UNCERTAINTY if initial_soc_uncertainty is None else initial_soc_uncertainty
         ),
     )
+    track = run()
+    # A second run leaves capacity and resistance open; only where nothing else tells them.
+    use = cache(lambda: run(doubt=USE_DOUBT))
     present_ah = cell.capacity_ah if capacity_ah is None else capacity_ah
     max_gap_s = log.gap_factor * float(np.median(np.diff(samples.t_s)))
     stated = None
@@ -124,16 +129,32 @@ def estimate_log(
         track=track,
         capacity_ah=present_ah,
         capacity=_told(
-            "capacity", lambda: capacity(samples, cell, track, initial=stated, max_gap_s=max_gap_s), untold
+            "capacity",
+            lambda: _capacity(
+                lambda: capacity(samples, cell, track, initial=stated, max_gap_s=max_gap_s),
+                lambda: capacity_from_use(use(), present_ah),
+            ),
+            untold,
         ),
         pulses=_told(
-            "resistance", lambda: pulses(samples, track, CellModel(cell, capacity_ah=present_ah)), untold
+            "resistance", lambda: pulses(samples, track, CellModel(cell, capacity_ah=present_ah), use), untold
         ),
         throughput=_told("throughput", lambda: _throughput(samples, track, max_gap_s), untold),
         cycles=soc_cycles(counted_back(samples, track, present_ah, max_gap_s), least_depth=LEAST_DEPTH),
         untold=tuple(untold),
         flags=(*log.flags, *_unused(log), *samples.flags, *_flags(track), *doubted),
     )
+
+
+def _capacity(by_rests: Callable[[], Capacity], by_use: Callable[[], Capacity]) -> Capacity:
+    try:
+        return by_rests()
+    except InvalidInput as first:
+        try:
+            return by_use()
+        except InvalidInput as second:
+            expected = f"{first.expected} (found {first.found}), or {second.expected}"
+            raise InvalidInput("capacity", expected=expected, found=second.found) from second
 
 
 def _throughput(samples: CellLog, track: SocTrack, max_gap_s: float) -> Throughput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -36,6 +37,10 @@ _PULSE_S = 10.0
 #: same way, one standard deviation: project defaults. Against its cell file, drive cycles of an LG HG2 gave
 #: 3 to 14 % too little from means of 1 s, and 25 % from samples of 0.1 s.
 RESTLESS_STEPS, RESTLESS = 100, 0.15
+#: What a run that looks for resistance and capacity leaves open of them, one standard deviation each; the
+#: largest bound, relative, that is worth telling; and how much wider than 95 % of the filters the bound is:
+#: errors of a cell file are alike from one sample to the next. Project defaults.
+USE_DOUBT, MOST_BOUND, ALIKE = ModelDoubt(capacity=0.15, resistance=0.3), 0.2, 1.5
 #: A sample, the SOC that is known there, and how wrong it may be.
 _Known = tuple[int, float, float]
 
@@ -67,8 +72,15 @@ class Pulses:
     hottest_degc: float
 
 
-def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
+def pulses(
+    log: CellLog, track: SocTrack, model: CellModel, use: Callable[[], SocTrack] | None = None
+) -> Pulses:
     """Resistance from the steps of the current: steady ones, or else very many that are not.
+
+    Parameters
+    ----------
+    use
+        Gives the track of a run with `USE_DOUBT`, which tells of a restless current what its steps do not.
 
     Raises
     ------
@@ -87,7 +99,8 @@ def pulses(log: CellLog, track: SocTrack, model: CellModel) -> Pulses:
     if not good:
         restless = _restless(log, track, model, rules)
         if restless is not None:
-            return restless
+            better = None if use is None else growth_from_use(log, use(), model)
+            return restless if better is None else replace(restless, grown=better)
         why = ", ".join(sorted({one.reason for one in bad})) or "the current hardly changes"
         raise InvalidInput(
             "resistance",
@@ -152,6 +165,47 @@ def _falling(ohm: float, steps: int) -> InvalidInput:
         "resistance",
         expected="a voltage that rises with the current",
         found=f"{1e3 * ohm:.3g} mΩ from {steps} steps; is the sign of the current right?",
+    )
+
+
+def growth_from_use(log: CellLog, use: SocTrack, model: CellModel) -> Resistance | None:
+    """Ohmic resistance over that of the cell file, as the filters found it in use; None if they did not."""
+    bound = ALIKE * float(use.resistance_factor_uncertainty[-1])
+    if bound > MOST_BOUND:
+        return None
+    factor = float(use.resistance_factor[-1])
+    degc = float(np.nanmean(log.temperature_degc))
+    # How much warmer the cell is inside than its case, nobody measured.
+    core = replace(USE_DOUBT, resistance=0.0).of_resistance(model, degc)
+    return Resistance(
+        factor, float(np.hypot(0.5 * bound, core * factor)), int(np.isfinite(log.voltage_v).sum())
+    )
+
+
+def capacity_from_use(use: SocTrack, capacity_ah: float) -> Capacity:
+    """Capacity as the filters found it in use, where voltage tells at both ends how far the SOC moved.
+
+    Parameters
+    ----------
+    use
+        Track of a run with `USE_DOUBT`.
+    capacity_ah
+        With which it was made [Ah].
+
+    Raises
+    ------
+    InvalidInput
+        If the use left it open.
+    """
+    bound = ALIKE * float(use.capacity_factor_uncertainty[-1])
+    if bound > MOST_BOUND:
+        raise InvalidInput(
+            "capacity",
+            expected=f"use that tells it within {100 * MOST_BOUND:.0f} %",
+            found=f"{100 * bound:.0f} %; the SOC must move farther, where voltage tells it",
+        )
+    return Capacity(
+        float(use.capacity_factor[-1]) * capacity_ah, 0.5 * bound * capacity_ah, bound * capacity_ah
     )
 
 

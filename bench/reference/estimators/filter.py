@@ -26,7 +26,7 @@ KNOTS = 15
 STATES = CURVE_V + KNOTS
 
 #: Columns that `run_bank` fills.
-OUTPUTS = 5
+OUTPUTS = 9
 #: Below this weight a filter is not run on.
 LEAST_WEIGHT = 1e-5
 #: An innovation beyond this many standard deviations counts as an outlier; the sample is trusted less.
@@ -258,6 +258,17 @@ def _shares(log_weight: Floats, alive: NDArray[np.bool_], weight: Floats) -> Non
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
+def _merged(weight: Floats, x: Floats, p: Floats, part: int) -> tuple[float, float]:
+    """Mean and standard deviation of one part of the state over all filters."""
+    mean, square = 0.0, 0.0
+    for n in range(len(weight)):
+        mean += weight[n] * x[n, part]
+    for n in range(len(weight)):
+        square += weight[n] * ((x[n, part] - mean) ** 2 + p[n, part, part])
+    return mean, sqrt(square)
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def run_bank(
     x: Floats, p: Floats, log_prior: Floats, s: Samples, curves: Curves, doubts: Doubts, out: Floats
 ) -> None:
@@ -273,7 +284,8 @@ def run_bank(
     s, curves, doubts
         The samples, the cell, and what is not known of it.
     out
-        Filled, shape (time, OUTPUTS): SOC, its 2.5 % and 97.5 % quantile, offset [A], its standard deviation.
+        Filled, shape (time, OUTPUTS): SOC, its 2.5 % and 97.5 % quantile, offset [A], its standard deviation;
+        relative error of the ohmic resistance and of what a charge moves, each with its standard deviation.
     """
     filters, samples = len(x), len(s.step_s)
     h, gain = np.zeros(STATES), np.zeros(STATES)
@@ -303,3 +315,5 @@ def run_bank(
         out[k, 2] = max(mean, _quantile(believed, x[:, SOC], sd, 0.975))
         out[k, 3] = offset
         out[k, 4] = sqrt(offset_square)
+        out[k, 5], out[k, 6] = _merged(believed, x, p, R0_ERROR)
+        out[k, 7], out[k, 8] = _merged(believed, x, p, CAPACITY_ERROR)

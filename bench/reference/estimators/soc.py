@@ -41,6 +41,12 @@ class SocTrack:
         State of charge 0..1 of the capacity that is usable at the temperature.
     current_offset_a, current_offset_uncertainty_a
         What the measured current shows too much [A], and its expanded uncertainty (95 %).
+    resistance_factor, resistance_factor_uncertainty
+        Ohmic resistance over that of the cell file at the measured temperature, and its expanded uncertainty.
+        That a cell is warmer inside than its case is not in it: see `ModelDoubt.core_k`.
+    capacity_factor, capacity_factor_uncertainty
+        Capacity over the one that was given, and its expanded uncertainty. Worth something only if `doubt`
+        leaves the capacity open.
     beyond
         The estimate lay outside 0..1 and was held to it: full or empty, or the capacity is wrong.
     bridged
@@ -55,6 +61,10 @@ class SocTrack:
     upper: Floats
     current_offset_a: Floats
     current_offset_uncertainty_a: Floats
+    resistance_factor: Floats
+    resistance_factor_uncertainty: Floats
+    capacity_factor: Floats
+    capacity_factor_uncertainty: Floats
     beyond: Flags
     bridged: Flags
     ocv_trusted: Flags
@@ -116,6 +126,8 @@ def estimate_soc(
     known = (initial_soc, initial_soc_uncertainty / INITIAL_SDS)
     out = _filtered(log, model, doubt, known, bound_a, voltage_uncertainty_v)
     soc = np.clip(out[:, 0], 0.0, 1.0)
+    # The state is what a charge moves, 1 / capacity.
+    factor = 1.0 / np.maximum(1.0 + out[:, 7], 0.1)
     return SocTrack(
         t_s=log.t_s,
         soc=soc,
@@ -123,6 +135,10 @@ def estimate_soc(
         upper=np.clip(out[:, 2], 0.0, 1.0),
         current_offset_a=out[:, 3],
         current_offset_uncertainty_a=2.0 * out[:, 4],
+        resistance_factor=1.0 + out[:, 5],
+        resistance_factor_uncertainty=2.0 * out[:, 6],
+        capacity_factor=factor,
+        capacity_factor_uncertainty=2.0 * factor**2 * out[:, 8],
         beyond=out[:, 0] != soc,
         bridged=log.bridged,
         ocv_trusted=ocv_trusted(log.t_s, log.current_a, soc, model, doubt_v=doubt.curve_v),
