@@ -210,6 +210,14 @@ def test_a_stated_temperature_beside_a_measured_one_is_flagged(bmsbench, tmp_pat
     assert "--temperature 0 is not used: the log has its own, temp_C" in said.err
 
 
+def test_a_pack_is_not_one_cell(bmsbench, tmp_path: Path) -> None:
+    (tmp_path / "pack.csv").write_text("t,i,c1,c2\n" + "".join(f"{k},0,3.7,3.7\n" for k in range(20)))
+    said = bmsbench("estimate", "pack.csv", "--cell", "nmc_58ah", "--columns", "t=t,i=i,v=c*")
+
+    assert said.code == 4
+    assert "expected one column for v (v=NAME), found 2 of them; name one of c1, c2" in said.err
+
+
 def test_a_cell_of_another_chemistry_is_flagged(bmsbench, tmp_path: Path) -> None:
     log = write_log(tmp_path / "log.csv", *drive(20))
     said = bmsbench("estimate", log, "--cell", "lfp_280ah", *COLUMNS)
@@ -374,10 +382,10 @@ def test_estimate_of_a_measured_drive_cycle_with_an_offset_ends_at_the_counted_s
 # -- help ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["estimate", "judge"])
+@pytest.mark.parametrize("verb", ["estimate", "judge", "fit-cell"])
 def test_help_shows_a_mapping_to_copy(bmsbench, verb: str) -> None:
     said = bmsbench(verb, "--help")
 
     assert said.code == 0
-    for words in ("--columns", "--discharge-positive", "--gap-factor", "v=cell_*_mV"):
+    for words in ("--columns", "--discharge-positive", "--gap-factor", "v=cell_*_mV", "More in docs/how-to/"):
         assert words in said.out

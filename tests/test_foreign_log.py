@@ -368,7 +368,11 @@ def test_channels_keep_their_own_times(mf4: Path) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "told"),
-    [("i=I,v=U", "'U@1'"), ("t=t_s,i=I", "expected no t: each channel"), ("i=S", "log.mf4:1, column 'S'")],
+    [
+        ("i=I,v=U", "several groups have one, name it U@1 or U@2"),
+        ("t=t_s,i=I", "expected no t: each channel"),
+        ("i=S", "log.mf4:1, column 'S'"),
+    ],
 )
 def test_what_a_measurement_file_cannot_give_is_refused(mf4: Path, columns: str, told: str) -> None:
     with pytest.raises(InvalidInput) as refusal:

@@ -50,7 +50,13 @@ def fit_cell(
 ) -> None:
     """Fit resistances, RC pairs, OCV and hysteresis to logs of one cell, all at once.
 
-    Prints the error of every log, with the plant as the simulator, and writes the cell file.
+    Prints the error of every log, with the plant as the simulator, and writes the cell file. For example:
+
+    bmsbench fit-cell --fit drive_25C.csv --fit drive_0C.csv@ah=2.60 --test other_25C.csv
+    --ocv-discharge c20.csv --columns t=t_s,i=i_A,v=v_V,T=temp_C --discharge-positive
+    --capacity-ah 2.78 --chemistry NMC --source "cell 17, May" --name my_cell --out my_cell.toml
+
+    More in docs/how-to/fit-a-cell.md.
     """
     from bench.fit import cell_fit, ocv, read, write
     from bench.foreign_log import read_mapping

@@ -263,6 +263,9 @@ def _demand_all_numbers(found: list[Wanted], where: str, option: str) -> None:
 def _absent(entry: Wanted, names: Sequence[str], where: str, option: str) -> InvalidInput:
     close = difflib.get_close_matches(entry.column, names, 1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
+    doubled = [name for name in names if name.startswith(f"{entry.column}@")]
+    if doubled:
+        hint = f"; several groups have one, name it {' or '.join(doubled[:4])}"
     if any(name.lower() == entry.column.lower() for name in names):
         hint = "; upper and lower case count" + hint
     shown = ", ".join(repr(name[:40]) for name in names[:12]) + (", ..." if len(names) > 12 else "")

@@ -115,7 +115,7 @@ class ForeignLog:
         found = self.of(key)
         if len(found) == 1:
             return found[0]
-        what = f"{len(found)} of them; name one" if found else "none"
+        what = f"{len(found)} of them; name one of {listed([c.name for c in found])}" if found else "none"
         raise InvalidInput(
             f"{self.path}, {self.mapping.option}", expected=f"one column for {key} ({key}=NAME)", found=what
         )
