@@ -36,7 +36,7 @@ from bench.reference.prognosis import (
 )
 from bench.reference.prognosis.detection import Cusum, Ewma
 from bench.reference.prognosis.due import chart_for
-from bench.reference.prognosis.evidence import Evidence
+from bench.reference.prognosis.indication import Indication
 from bench.reference.prognosis.run_length import both_sides, cusum_threshold, ewma_width, siegmund_arl
 from bench.reference.prognosis.samples import block_means, prewhitened
 
@@ -119,7 +119,7 @@ def correlation() -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """One phenomenon: how to make a pack, evidence of it, and what to try."""
+    """One phenomenon: how to make a pack, indication of it, and what to try."""
 
     name: str
     unit: str
@@ -129,33 +129,33 @@ class Case:
     onset_s: float
     hours: float
     magnitudes: tuple[float, ...]
-    make: Callable[[np.random.Generator, float, float], Evidence]
+    make: Callable[[np.random.Generator, float, float], Indication]
 
 
 def after(t_s: np.ndarray, onset_s: float) -> np.ndarray:
     return np.maximum(t_s - onset_s, 0.0)
 
 
-def drift(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
+def drift(rng: np.random.Generator, sigma: float, magnitude: float) -> Indication:
     t_s = np.arange(0.0, 48 * HOUR_S, 10.0)
     current_a = np.where((t_s // 7200).astype(int) % 2 == 0, 0.0, 20.0)
     cell_v = 3.3 + rng.normal(0.0, 2e-3, CELLS) + current_a[:, None] * (1e-3 + rng.normal(0.0, 2e-5, CELLS))
     cell_v += rng.normal(0.0, sigma, cell_v.shape)
     cell_v[:, 7] -= magnitude / HOUR_S * after(t_s, 24 * HOUR_S)
-    return voltage_drift.drift_evidence(t_s=t_s, current_a=current_a, cell_v=cell_v)
+    return voltage_drift.drift_indication(t_s=t_s, current_a=current_a, cell_v=cell_v)
 
 
-def heating(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
+def heating(rng: np.random.Generator, sigma: float, magnitude: float) -> Indication:
     return heated(rng, rng.normal(0.0, sigma, (11_520, SENSORS)), magnitude)
 
 
-def heating_in_slow_noise(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
+def heating_in_slow_noise(rng: np.random.Generator, sigma: float, magnitude: float) -> Indication:
     phi = float(np.exp(-5.0 / local_heating.CORRELATION_S))
     noise = rng.normal(0.0, sigma * np.sqrt(1.0 - phi * phi), (11_520 + 200, SENSORS))
     return heated(rng, lfilter([1.0], [1.0, -phi], noise, axis=0)[200:], magnitude)
 
 
-def heated(rng: np.random.Generator, noise: np.ndarray, magnitude: float) -> Evidence:
+def heated(rng: np.random.Generator, noise: np.ndarray, magnitude: float) -> Indication:
     """A day's swing and a duty of 150 A for half an hour in 90 minutes, seen every 5 s for 16 h."""
     t_s = np.arange(len(noise)) * 5.0
     current_a = np.where((t_s // 1800).astype(int) % 3 == 1, -150.0, 0.0)
@@ -163,10 +163,10 @@ def heated(rng: np.random.Generator, noise: np.ndarray, magnitude: float) -> Evi
     day = 5.0 * np.sin(2.0 * np.pi * t_s / DAY_S)[:, None] * rng.normal(1.0, 0.03, SENSORS)
     degc = 20.0 + day + heat[:, None] * rng.normal(10.0, 1.5, SENSORS) + noise
     degc[:, 2] += magnitude / 60.0 * 1800.0 * -np.expm1(-after(t_s, 10 * HOUR_S) / 1800.0)
-    return local_heating.heating_evidence(t_s=t_s, current_a=current_a, temperature_degc=degc)
+    return local_heating.heating_indication(t_s=t_s, current_a=current_a, temperature_degc=degc)
 
 
-def resistance(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
+def resistance(rng: np.random.Generator, sigma: float, magnitude: float) -> Indication:
     t_s = np.arange(120) * DAY_S
     degc = 15.0 + 10.0 * np.sin(np.arange(120) / 20.0)
     ohm = (
@@ -174,16 +174,16 @@ def resistance(rng: np.random.Generator, sigma: float, magnitude: float) -> Evid
     )
     ohm = ohm * np.exp(rng.normal(0.0, sigma, (120, CELLS)))
     ohm[:, 5] *= np.exp(magnitude * after(t_s, 60 * DAY_S) / DAY_S)
-    return resistance_growth.cell_evidence(t_s=t_s, resistance_ohm=ohm, temperature_degc=degc)
+    return resistance_growth.cell_indication(t_s=t_s, resistance_ohm=ohm, temperature_degc=degc)
 
 
-def imbalance(rng: np.random.Generator, sigma: float, magnitude: float) -> Evidence:
+def imbalance(rng: np.random.Generator, sigma: float, magnitude: float) -> Indication:
     t_s = np.arange(80 * 24) * HOUR_S
     place = rng.uniform(-0.01, 0.01, CELLS)
     place[4] = -0.012
     soc = 0.6 + place + rng.normal(0.0, sigma, (len(t_s), CELLS))
     soc[:, 4] -= magnitude * after(t_s, 30 * DAY_S) / DAY_S
-    return imbalance_growth.spread_evidence(t_s=t_s, level=soc, unit="1")
+    return imbalance_growth.spread_indication(t_s=t_s, level=soc, unit="1")
 
 
 def current(rng: np.random.Generator, sigma: float, magnitude: float) -> unstable_current.Ripple:
@@ -224,12 +224,12 @@ def false_alarms(case: Case, hours: float) -> tuple[int, int, float, float]:
     alarms = warned = 0
     looked_s = 0.0
     for _ in range(packs):
-        evidence = case.make(rng, case.sensing.dut_sigma, 0.0)
-        chart = chart_for(evidence, sigma=case.sensing.dut_sigma, rule=often)
-        residual = evidence.residuals()
+        indication = case.make(rng, case.sensing.dut_sigma, 0.0)
+        chart = chart_for(indication, sigma=case.sensing.dut_sigma, rule=often)
+        residual = indication.residuals()
         alarms += int(chart.alarms(residual / case.sensing.dut_sigma).sum())
-        looked_s += np.isfinite(residual).any(axis=1).sum() * evidence.block_s
-        warned += len(warnings_of(evidence, sigma=case.sensing.dut_sigma, rule=case.rule))
+        looked_s += np.isfinite(residual).any(axis=1).sum() * indication.block_s
+        warned += len(warnings_of(indication, sigma=case.sensing.dut_sigma, rule=case.rule))
     return alarms, warned, packs * case.hours, looked_s / often.false_alarm_s
 
 

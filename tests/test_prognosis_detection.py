@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.errors import InvalidInput
 from bench.reference.prognosis.detection import Cusum, Ewma, design_cusum, design_ewma
-from bench.reference.prognosis.evidence import recursive_residuals
+from bench.reference.prognosis.indication import recursive_residuals
 from bench.reference.prognosis.run_length import (
     alarm_probability,
     cusum_arl,

@@ -18,14 +18,14 @@ from bench.reference.prognosis import (
     unstable_current,
     warnings_of,
 )
-from bench.reference.prognosis.imbalance_growth import slope, spread_evidence
+from bench.reference.prognosis.imbalance_growth import slope, spread_indication
 from bench.reference.prognosis.local_heating import RULE as HEATING
-from bench.reference.prognosis.local_heating import heating_evidence, lagged
+from bench.reference.prognosis.local_heating import heating_indication, lagged
 from bench.reference.prognosis.resistance_growth import RULE as RESISTANCE
-from bench.reference.prognosis.resistance_growth import cell_evidence, pack_evidence
+from bench.reference.prognosis.resistance_growth import cell_indication, pack_indication
 from bench.reference.prognosis.unstable_current import ripple
 from bench.reference.prognosis.voltage_drift import RULE as DRIFT
-from bench.reference.prognosis.voltage_drift import SOC_RULE, drift_evidence, leak_a
+from bench.reference.prognosis.voltage_drift import SOC_RULE, drift_indication, leak_a
 from tests.prognosis_packs import (
     AMPERE,
     CELL_V,
@@ -46,19 +46,19 @@ IMBALANCE, RIPPLE = imbalance_growth.RULE, unstable_current.RULE
 
 
 def drift_due(pack, **more):
-    return due_windows(drift_evidence(**pack, **more), sensing=CELL_V, rule=DRIFT)
+    return due_windows(drift_indication(**pack, **more), sensing=CELL_V, rule=DRIFT)
 
 
 def heating_due(pack, **more):
-    return due_windows(heating_evidence(**pack, **more), sensing=DEGC, rule=HEATING)
+    return due_windows(heating_indication(**pack, **more), sensing=DEGC, rule=HEATING)
 
 
 def resistance_due(pack):
-    return due_windows(cell_evidence(**pack), sensing=RELATIVE, rule=RESISTANCE)
+    return due_windows(cell_indication(**pack), sensing=RELATIVE, rule=RESISTANCE)
 
 
 def imbalance_due(pack):
-    return due_windows(spread_evidence(**pack), sensing=SOC, rule=IMBALANCE)
+    return due_windows(spread_indication(**pack), sensing=SOC, rule=IMBALANCE)
 
 
 def ripple_of(pack, *, sigma_a=0.1, asked=True):
@@ -86,8 +86,10 @@ def test_a_sound_pack_is_due_no_warning(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sound_dut_warns_of_no_sound_pack(seed):
     # With the noise of the DUT: one false alarm in 10 000 h, so 0.01 are expected here in all.
-    assert warnings_of(drift_evidence(**voltages(seed=seed, sigma=5e-3)), sigma=5e-3, rule=DRIFT) == ()
-    assert warnings_of(heating_evidence(**temperatures(seed=seed, sigma=0.5)), sigma=0.5, rule=HEATING) == ()
+    assert warnings_of(drift_indication(**voltages(seed=seed, sigma=5e-3)), sigma=5e-3, rule=DRIFT) == ()
+    assert (
+        warnings_of(heating_indication(**temperatures(seed=seed, sigma=0.5)), sigma=0.5, rule=HEATING) == ()
+    )
     found = ripple_of(currents(seed=seed, sigma=0.5), sigma_a=0.5)
     assert unstable_current.warnings_of(found, sigma_a=0.5, rule=RIPPLE) == ()
 
@@ -95,7 +97,7 @@ def test_a_sound_dut_warns_of_no_sound_pack(seed):
 # ---------------------------------------------------------------- voltage drift
 
 
-def test_a_drift_is_due_when_its_evidence_decides():
+def test_a_drift_is_due_when_its_indication_decides():
     pack = voltages(rate_v_per_h=2e-3)
 
     (due,) = drift_due(pack)
@@ -114,7 +116,7 @@ def test_a_drift_is_due_when_its_evidence_decides():
 def test_the_warning_of_a_sound_dut_hits():
     dues = drift_due(voltages(rate_v_per_h=2e-3))
     warnings = warnings_of(
-        drift_evidence(**voltages(seed=9, sigma=5e-3, rate_v_per_h=2e-3)), sigma=5e-3, rule=DRIFT
+        drift_indication(**voltages(seed=9, sigma=5e-3, rate_v_per_h=2e-3)), sigma=5e-3, rule=DRIFT
     )
 
     assert [outcome.kind for outcome in judge(dues, warnings)] == ["hit"]
@@ -128,9 +130,9 @@ def test_a_drift_below_what_is_abnormal_is_permitted_and_not_demanded():
 
 
 def test_a_drift_that_the_bench_cannot_tell_from_normal_is_not_demanded():
-    evidence = drift_evidence(**voltages(rate_v_per_h=0.55e-3, sigma=1e-5))
+    indication = drift_indication(**voltages(rate_v_per_h=0.55e-3, sigma=1e-5))
     close, coarse = (
-        due_windows(evidence, sensing=Sensing(5e-3, bench_v), rule=DRIFT)[0] for bench_v in (1e-3, 30e-3)
+        due_windows(indication, sensing=Sensing(5e-3, bench_v), rule=DRIFT)[0] for bench_v in (1e-3, 30e-3)
     )
 
     # Abnormal is 0.5 mV/h: it takes an uncertainty below 0.05 mV/h to be sure.
@@ -190,8 +192,8 @@ def test_unequal_charge_is_no_drift_where_the_slope_of_the_ocv_is_known():
     leaking[:, 7] -= 4e-3 / HOUR_S * after(pack["t_s"], 24 * HOUR_S) * slope_v
 
     def found(cell_v):
-        evidence = drift_evidence(**(pack | {"cell_v": cell_v}), ocv_slope_v=slope_v)
-        return due_windows(evidence, sensing=CELL_V, rule=SOC_RULE)
+        indication = drift_indication(**(pack | {"cell_v": cell_v}), ocv_slope_v=slope_v)
+        return due_windows(indication, sensing=CELL_V, rule=SOC_RULE)
 
     assert found(pack["cell_v"]) == ()
     (due,) = found(leaking)
@@ -202,7 +204,7 @@ def test_unequal_charge_is_no_drift_where_the_slope_of_the_ocv_is_known():
 def test_a_cell_that_falls_far_does_not_drag_the_others_along():
     for seed in range(4):
         pack = voltages(seed=seed, sigma=5e-3, rate_v_per_h=10e-3)
-        warnings = warnings_of(drift_evidence(**pack), sigma=5e-3, rule=DRIFT)
+        warnings = warnings_of(drift_indication(**pack), sigma=5e-3, rule=DRIFT)
 
         assert [warning.channel for warning in warnings] == [7]
 
@@ -221,7 +223,7 @@ def unlike_cells(seed: int, *, sigma: float) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_drift_through_a_crowd_of_unlike_cells_leaves_the_others_where_they_are(seed):
     (due,) = drift_due(unlike_cells(seed, sigma=1e-3))
-    warnings = warnings_of(drift_evidence(**unlike_cells(seed, sigma=5e-3)), sigma=5e-3, rule=DRIFT)
+    warnings = warnings_of(drift_indication(**unlike_cells(seed, sigma=5e-3)), sigma=5e-3, rule=DRIFT)
 
     assert due.channel == 5
     # U is 0.4 % here; what the median still moves comes on top.
@@ -324,7 +326,7 @@ def test_a_growth_that_the_season_hides_for_a_while_is_due_once(seed):
     ohm *= np.exp(0.004 * rng.normal(size=ohm.shape))
 
     (due,) = due_windows(
-        cell_evidence(t_s=day * DAY_S, resistance_ohm=ohm, temperature_degc=degc),
+        cell_indication(t_s=day * DAY_S, resistance_ohm=ohm, temperature_degc=degc),
         sensing=Sensing(0.02, 0.004),
         rule=RESISTANCE,
     )
@@ -336,7 +338,7 @@ def test_a_growth_that_the_season_hides_for_a_while_is_due_once(seed):
 def test_growth_of_all_is_found_in_the_pack_and_in_no_cell():
     pack = resistances(pack_per_day=0.01)
 
-    (due,) = due_windows(pack_evidence(**pack), sensing=RELATIVE, rule=RESISTANCE)
+    (due,) = due_windows(pack_indication(**pack), sensing=RELATIVE, rule=RESISTANCE)
 
     # 24 cells: the noise is 0.02 / 4.9. Means 2.45 (i + 1/2), ln(1000) = 6.9: 0.75, 7.5: the second day.
     assert due.magnitude == pytest.approx(0.01, rel=0.03)
@@ -356,8 +358,8 @@ def test_ageing_cold_and_outliers_are_no_growth():
     odd["resistance_ohm"][[20, 50, 80], [1, 5, 9]] *= [4.0, 0.3, 2.0]
     odd["resistance_ohm"][:, 13] = np.nan
 
-    assert due_windows(pack_evidence(**ageing), sensing=RELATIVE, rule=RESISTANCE) == ()
-    assert due_windows(pack_evidence(**cold), sensing=RELATIVE, rule=RESISTANCE) == ()
+    assert due_windows(pack_indication(**ageing), sensing=RELATIVE, rule=RESISTANCE) == ()
+    assert due_windows(pack_indication(**cold), sensing=RELATIVE, rule=RESISTANCE) == ()
     assert resistance_due(cold) == ()
     assert resistance_due(odd) == ()
 
@@ -370,10 +372,10 @@ def test_estimates_count_by_their_uncertainty():
     relative = np.where(doubtful[:, None], 0.04, 0.004) * np.ones_like(noise)
     pack["resistance_ohm"] *= np.exp(relative * noise)
 
-    evidence = cell_evidence(**pack, relative_uncertainty=relative, block_s=DAY_S)
+    indication = cell_indication(**pack, relative_uncertainty=relative, block_s=DAY_S)
 
     # The median is half way: sigma 0.022 stands for a weight of 1.
-    residual = evidence.residuals()[10:] / float(np.median(relative))
+    residual = indication.residuals()[10:] / float(np.median(relative))
     assert np.nanstd(residual[doubtful[10:]]) == pytest.approx(1.0, abs=0.1)
     assert np.nanstd(residual[~doubtful[10:]]) == pytest.approx(1.0, abs=0.1)
 
@@ -383,7 +385,7 @@ def test_a_resistance_of_nothing_is_refused():
     pack["resistance_ohm"][3, 3] = 0.0
 
     with pytest.raises(InvalidInput, match="resistance_ohm: expected above 0"):
-        cell_evidence(**pack)
+        cell_indication(**pack)
 
 
 # ---------------------------------------------------------------- imbalance growth
@@ -410,8 +412,8 @@ def test_a_spread_that_stays_or_jumps_once_is_not_due():
 
 
 def test_the_slope_of_a_spread_comes_with_its_bound():
-    found = slope(spread_evidence(**levels(per_day=1e-3, onset_d=0.0)), sigma=0.004)
-    calm = slope(spread_evidence(**levels(seed=2)), sigma=0.004)
+    found = slope(spread_indication(**levels(per_day=1e-3, onset_d=0.0)), sigma=0.004)
+    calm = slope(spread_indication(**levels(seed=2)), sigma=0.004)
 
     # 80 days of sqrt(2 / 24) * 0.4 %: 2 sigma / sqrt(80^3 / 12) = 1.1e-5 a day.
     assert found.uncertainty == pytest.approx(1.1e-5, rel=0.03)
@@ -485,8 +487,8 @@ def test_a_record_in_which_nothing_can_be_judged_decides_nothing():
 
 @pytest.mark.parametrize(
     ("make", "pack"),
-    [(drift_evidence, voltages), (heating_evidence, temperatures), (cell_evidence, resistances),
-     (spread_evidence, levels), (ripple_of, currents)],
+    [(drift_indication, voltages), (heating_indication, temperatures), (cell_indication, resistances),
+     (spread_indication, levels), (ripple_of, currents)],
 )  # fmt: skip
 def test_time_that_runs_backwards_is_refused_everywhere(make, pack):
     arrays = pack()
@@ -503,40 +505,48 @@ TIMES_S = np.arange(40.0)
 @pytest.mark.parametrize(
     ("make", "given_", "says"),
     [
-        (cell_evidence, {"temperature_degc": np.ones((40, 2))}, "temperature_degc: expected 1 or 5 columns"),
         (
-            cell_evidence,
+            cell_indication,
+            {"temperature_degc": np.ones((40, 2))},
+            "temperature_degc: expected 1 or 5 columns",
+        ),
+        (
+            cell_indication,
             {"temperature_degc": MILD_DEGC - 300.0},
             "above -273.15 degC, or nan, found -275 degC",
         ),
         (
-            cell_evidence,
+            cell_indication,
             {"relative_uncertainty": np.zeros((40, 5))},
             "relative_uncertainty: expected above 0",
         ),
-        (cell_evidence, {"relative_uncertainty": np.ones((40, 3))}, "relative_uncertainty: expected 1 or 5"),
-        (pack_evidence, {"block_s": 0.0}, "block_s: expected above 0, found 0"),
         (
-            drift_evidence,
+            cell_indication,
+            {"relative_uncertainty": np.ones((40, 3))},
+            "relative_uncertainty: expected 1 or 5",
+        ),
+        (pack_indication, {"block_s": 0.0}, "block_s: expected above 0, found 0"),
+        (
+            drift_indication,
             {"current_a": np.ones((40, 2))},
             r"current_a: expected one for the pack, found \(40, 2",
         ),
-        (drift_evidence, {"correlation_s": np.nan}, "correlation_s: expected 0 s or more, found nan s"),
-        (heating_evidence, {"model_degc": np.ones((40, 3))}, "model_degc: expected 1 or 5 columns"),
-        (heating_evidence, {"lags_s": (300.0, 0.0)}, r"lags_s\[1\]: expected above 0, found 0"),
-        (heating_evidence, {"excess_s": np.nan}, "excess_s: expected above 0, found nan"),
-        (spread_evidence, {"valid": np.ones(5, dtype=bool)}, "valid: expected one for each of 40 samples"),
+        (drift_indication, {"correlation_s": np.nan}, "correlation_s: expected 0 s or more, found nan s"),
+        (heating_indication, {"model_degc": np.ones((40, 3))}, "model_degc: expected 1 or 5 columns"),
+        (heating_indication, {"lags_s": (300.0, 0.0)}, r"lags_s\[1\]: expected above 0, found 0"),
+        (heating_indication, {"excess_s": np.nan}, "excess_s: expected above 0, found nan"),
+        (spread_indication, {"valid": np.ones(5, dtype=bool)}, "valid: expected one for each of 40 samples"),
         (ripple, {"t_s": [0.0, 1.0], "current_a": [1.0, 1.0]}, "expected three times or more, found 2"),
         (ripple, {"correlation_s": -1.0}, "correlation_s: expected 0 s or more, found -1 s"),
     ],
 )
 def test_arrays_that_do_not_fit_and_numbers_that_make_no_sense_are_refused(make, given_, says):
     sound = {
-        cell_evidence: {"t_s": DAYS_S, "resistance_ohm": OHM, "temperature_degc": MILD_DEGC},
-        pack_evidence: {"t_s": DAYS_S, "resistance_ohm": OHM, "temperature_degc": MILD_DEGC},
-        drift_evidence: {"t_s": TIMES_S, "current_a": MILD_DEGC, "cell_v": OHM},
-        heating_evidence: {"t_s": TIMES_S, "current_a": MILD_DEGC, "temperature_degc": OHM},
-        spread_evidence: {"t_s": DAYS_S, "level": OHM, "unit": "1"},
+        cell_indication: {"t_s": DAYS_S, "resistance_ohm": OHM, "temperature_degc": MILD_DEGC},
+        pack_indication: {"t_s": DAYS_S, "resistance_ohm": OHM, "temperature_degc": MILD_DEGC},
+        drift_indication: {"t_s": TIMES_S, "current_a": MILD_DEGC, "cell_v": OHM},
+        heating_indication: {"t_s": TIMES_S, "current_a": MILD_DEGC, "temperature_degc": OHM},
+        spread_indication: {"t_s": DAYS_S, "level": OHM, "unit": "1"},
         ripple: {"t_s": TIMES_S, "current_a": MILD_DEGC, "nominal_a": 1.0, "sensor_sigma_a": 0.5},
     }[make]
 

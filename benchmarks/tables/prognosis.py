@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.reference.prognosis import Due, Rule, Sensing, Warned, due_windows, warnings_of
-from bench.reference.prognosis.local_heating import RULE, heating_evidence
-from bench.reference.prognosis.resistance_growth import DAY_S, pack_evidence
+from bench.reference.prognosis.local_heating import RULE, heating_indication
+from bench.reference.prognosis.resistance_growth import DAY_S, pack_indication
 from tables.table import Row, Table
 
 #: The cell that noise and rule come from, and the one that they are tried on.
@@ -38,13 +38,13 @@ def _resistance(folder: Path) -> Table:
     rows = []
     for name in (FITTED, TESTED):
         cycles = _columns(folder / f"{name}_cycles.csv")
-        evidence = pack_evidence(
+        indication = pack_indication(
             t_s=cycles["cycle"] * DAY_S,
             resistance_ohm=cycles["arbin_resistance_ohm"],
             temperature_degc=np.full(len(cycles), 25.0),
             block_s=BLOCK * DAY_S,
         )
-        warned = [warning.t_s / DAY_S for warning in warnings_of(evidence, sigma=sigma, rule=AGEING)]
+        warned = [warning.t_s / DAY_S for warning in warnings_of(indication, sigma=sigma, rule=AGEING)]
         slight, worn = _passes(cycles, 0.9), _passes(cycles, 0.7)
         early = sum(cycle < slight for cycle in warned)
         first = warned[0] if warned else float(cycles["cycle"][-1])
@@ -92,9 +92,9 @@ def _heating(folder: Path) -> Table:
         noisy = [true + rng.normal(0.0, SENSOR_K, true.shape) for _ in range(20)]
         sensing = Sensing(SENSOR_K, 0.05)
         make = {"t_s": t_s, "current_a": current_a}
-        dues = due_windows(heating_evidence(**make, temperature_degc=true), sensing=sensing, rule=RULE)
+        dues = due_windows(heating_indication(**make, temperature_degc=true), sensing=sensing, rule=RULE)
         warned = [
-            warnings_of(heating_evidence(**make, temperature_degc=degc), sigma=SENSOR_K, rule=RULE)
+            warnings_of(heating_indication(**make, temperature_degc=degc), sigma=SENSOR_K, rule=RULE)
             for degc in noisy
         ]
         rows += _told(rate, dues, warned)

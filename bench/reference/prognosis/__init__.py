@@ -1,7 +1,7 @@
 """Prognosis: when a predictive warning of a slow fault is due, and when it would be a false alarm.
 
 Five phenomena, each from measured arrays: `voltage_drift`, `resistance_growth`, `local_heating`,
-`unstable_current`, `imbalance_growth`. Each makes evidence, `due` makes windows of it, `warning`
+`unstable_current`, `imbalance_growth`. Each makes indication, `due` makes windows of it, `warning`
 judges warnings. Nothing here knows a bench, a plant or a BMS.
 """
 

@@ -1,8 +1,8 @@
 """The spread between the cells grows from day to day.
 
 The level of a cell is its state of charge, or its rest voltage at about the same state of charge; what grows
-is highest less lowest. A spread that is there and stays is no evidence, nor is one that jumps once, as when a
-cell or a sense input is changed.
+is highest less lowest. A spread that is there and stays is no indication, nor is one that jumps once, as
+when a cell or a sense input is changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from bench.errors import InvalidInput
 from bench.reference.intervals import Mask
-from bench.reference.prognosis.evidence import Evidence, Growth
+from bench.reference.prognosis.indication import Growth, Indication
 from bench.reference.prognosis.samples import block_means, checked
 from bench.reference.prognosis.warning import Rule
 
@@ -33,7 +33,7 @@ class Slope:
     uncertainty: float
 
 
-def spread_evidence(
+def spread_indication(
     *,
     t_s: ArrayLike,
     level: ArrayLike,
@@ -41,7 +41,7 @@ def spread_evidence(
     valid: Mask | None = None,
     block_s: float = DAY_S,
     correlation_s: float = 0.0,
-) -> Evidence:
+) -> Indication:
     """Return the growth of the spread of the pack: one channel.
 
     Parameters
@@ -78,7 +78,7 @@ def spread_evidence(
     spread = np.where(enough, np.nanmax(known, axis=1) - np.nanmin(known, axis=1), np.nan)
     weight = blocks.weight(correlation_s=correlation_s, period_s=float(np.median(np.diff(times))))
     least = np.where(enough, np.nanmin(np.where(enough[:, None], weight, 0.0), axis=1), np.nan)
-    return Evidence(
+    return Indication(
         phenomenon="imbalance growth",
         unit=f"{unit}/d",
         t_s=blocks.t_s,
@@ -92,7 +92,7 @@ def spread_evidence(
     )
 
 
-def slope(evidence: Evidence, *, sigma: float) -> Slope:
+def slope(indication: Indication, *, sigma: float) -> Slope:
     """Return the straight line through all of the spread by least squares, and how well it is known.
 
     Parameters
@@ -100,13 +100,13 @@ def slope(evidence: Evidence, *, sigma: float) -> Slope:
     sigma
         Noise of one sample of one cell, standard deviation.
     """
-    use = np.isfinite(evidence.value[:, 0]) & np.isfinite(evidence.weight[:, 0])
+    use = np.isfinite(indication.value[:, 0]) & np.isfinite(indication.weight[:, 0])
     if use.sum() < 2:
         raise InvalidInput("imbalance growth: blocks", expected="2 or more", found=str(int(use.sum())))
-    day = evidence.t_s[use] / DAY_S
-    square = evidence.weight[use, 0] ** 2
+    day = indication.t_s[use] / DAY_S
+    square = indication.weight[use, 0] ** 2
     day = day - np.sum(day * square) / np.sum(square)
     spread = np.sum(day**2 * square)
     return Slope(
-        float(np.sum(day * square * evidence.value[use, 0]) / spread), float(2.0 * sigma / np.sqrt(spread))
+        float(np.sum(day * square * indication.value[use, 0]) / spread), float(2.0 * sigma / np.sqrt(spread))
     )

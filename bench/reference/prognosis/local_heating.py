@@ -3,7 +3,7 @@
 Each sensor is held against a thermal model, if one is given, or else against the median of all. What belongs
 to its place is learned: an offset, a share of the heat that the current makes (its square, through
 first-order lags) and a lag behind the pack's common temperature. So a hot ambient, a load step and a sensor
-at the edge of the pack are no evidence. A reading that jumps and stays is a fault of the sensor.
+at the edge of the pack are no indication. A reading that jumps and stays is a fault of the sensor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from bench.errors import InvalidInput
 from bench.record import Floats
-from bench.reference.prognosis.evidence import Evidence, Growth
+from bench.reference.prognosis.indication import Growth, Indication
 from bench.reference.prognosis.samples import above_zero, apart_from_median, block_means, checked, for_each
 from bench.reference.prognosis.warning import Rule
 
@@ -28,7 +28,7 @@ CORRELATION_S = 60.0
 EXCESS_S = 1800.0
 
 
-def heating_evidence(
+def heating_indication(
     *,
     t_s: ArrayLike,
     current_a: ArrayLike,
@@ -38,7 +38,7 @@ def heating_evidence(
     lags_s: tuple[float, ...] = LAGS_S,
     excess_s: float = EXCESS_S,
     correlation_s: float = CORRELATION_S,
-) -> Evidence:
+) -> Indication:
     """Return the excess of each sensor, in blocks.
 
     Parameters
@@ -86,7 +86,7 @@ def heating_evidence(
     for lag_s in lags_s:
         columns.append(lagged(t_s=blocks.t_s, value=heat, lag_s=lag_s, start=0.0))
         columns.append(common - lagged(t_s=blocks.t_s, value=common, lag_s=lag_s, start=np.nan))
-    return Evidence(
+    return Indication(
         phenomenon="local heating",
         unit="K/min",
         t_s=blocks.t_s,

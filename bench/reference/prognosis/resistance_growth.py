@@ -3,7 +3,7 @@
 From resistance estimates at irregular times with their uncertainties. The logarithm makes growth a straight
 line, and the temperature a term: it is corrected by the Arrhenius law, and what the declared activation
 temperature gets wrong is learned. A cell is held against the median of all, so that what all share (ageing,
-cold) is no evidence; the pack is held against how it has aged so far.
+cold) is no indication; the pack is held against how it has aged so far.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from bench.errors import InvalidInput
 from bench.record import Floats
-from bench.reference.prognosis.evidence import Evidence, Growth
+from bench.reference.prognosis.indication import Growth, Indication
 from bench.reference.prognosis.samples import (
     above_zero,
     apart_from_median,
@@ -33,7 +33,7 @@ ACTIVATION_K = 3600.0
 _REFERENCE_K = 298.15
 
 
-def cell_evidence(
+def cell_indication(
     *,
     t_s: ArrayLike,
     resistance_ohm: ArrayLike,
@@ -41,7 +41,7 @@ def cell_evidence(
     relative_uncertainty: ArrayLike | None = None,
     activation_k: float = ACTIVATION_K,
     block_s: float = DAY_S,
-) -> Evidence:
+) -> Indication:
     """Return the growth of each cell's resistance against the median of all.
 
     Parameters
@@ -65,10 +65,10 @@ def cell_evidence(
     )
     if logs.shape[1] < 3:
         raise InvalidInput("resistance growth: cells", expected="3 or more", found=str(logs.shape[1]))
-    return _evidence("cell", times, apart_from_median(logs), weight, inverse, block_s)
+    return _indication("cell", times, apart_from_median(logs), weight, inverse, block_s)
 
 
-def pack_evidence(
+def pack_indication(
     *,
     t_s: ArrayLike,
     resistance_ohm: ArrayLike,
@@ -76,11 +76,11 @@ def pack_evidence(
     relative_uncertainty: ArrayLike | None = None,
     activation_k: float = ACTIVATION_K,
     block_s: float = DAY_S,
-) -> Evidence:
+) -> Indication:
     """Return the growth of the pack's resistance: the mean of the cells' logarithms.
 
-    Parameters are those of `cell_evidence`. How fast the pack has aged so far is learned, so the evidence and
-    its magnitude are about what comes on top of that; a pack that has aged too fast from its first day on is
+    Parameters are those of `cell_indication`. How fast the pack has aged so far is learned, so the indication
+    and its magnitude are about what comes on top of that; a pack that has aged too fast from its first day on is
     none.
     """
     times, logs, weight, inverse = _prepared(
@@ -90,9 +90,9 @@ def pack_evidence(
     total = square.sum(axis=1, keepdims=True)
     weighted = np.nansum(logs * square, axis=1, keepdims=True)
     mean = np.where(total > 0.0, weighted / np.maximum(total, 1e-300), np.nan)
-    evidence = _evidence("pack", times, mean, np.sqrt(total), inverse, block_s)
-    age = (evidence.t_s - evidence.t_s[0]) / DAY_S
-    return replace(evidence, regressors=np.column_stack((evidence.regressors, age)))
+    indication = _indication("pack", times, mean, np.sqrt(total), inverse, block_s)
+    age = (indication.t_s - indication.t_s[0]) / DAY_S
+    return replace(indication, regressors=np.column_stack((indication.regressors, age)))
 
 
 def _prepared(
@@ -132,9 +132,9 @@ def _prepared(
     return times, logs, weight, mean
 
 
-def _evidence(
+def _indication(
     of: str, times: Floats, value: Floats, weight: Floats, inverse: Floats, block_s: float
-) -> Evidence:
+) -> Indication:
     above_zero("resistance growth", block_s=block_s)
     number = np.floor((times - times[0]) / block_s + 1e-9).astype(np.int64)
     first = np.flatnonzero(np.diff(number, prepend=-1))
@@ -147,7 +147,7 @@ def _evidence(
     warmth = np.add.reduceat(np.where(some, inverse, 0.0), first) / np.maximum(
         np.add.reduceat(some.astype(np.float64), first), 1.0
     )
-    return Evidence(
+    return Indication(
         phenomenon=f"resistance growth of a {of}" if of == "cell" else "resistance growth of the pack",
         unit="1/d",
         t_s=times[0] + (number[first] + 1) * block_s,

@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bench.errors import InvalidInput
-from bench.reference.prognosis.evidence import Evidence, Growth
+from bench.reference.prognosis.indication import Growth, Indication
 from bench.reference.prognosis.samples import apart_from_median, block_means, checked, steady
 from bench.reference.prognosis.warning import Rule
 
 #: Project default, in V/h: 12 mV in a day; up to 2.4 mV in a day is nobody's concern.
 RULE = Rule(abnormal=0.5e-3, tolerated=0.1e-3)
-#: The same in 1/h of state of charge, for evidence with an OCV slope: 2.4 % in a day, project default.
+#: The same in 1/h of state of charge, for indication with an OCV slope: 2.4 % in a day, project default.
 SOC_RULE = Rule(abnormal=1e-3, tolerated=0.2e-3)
 #: Length of a block [s], project default.
 BLOCK_S = 600.0
 
 
-def drift_evidence(
+def drift_indication(
     *,
     t_s: ArrayLike,
     current_a: ArrayLike,
@@ -37,7 +37,7 @@ def drift_evidence(
     settle_s: float = 300.0,
     steady_a: float = 1.0,
     correlation_s: float = 0.0,
-) -> Evidence:
+) -> Indication:
     """Return the drift of each cell from the median of all, in blocks of steady current.
 
     Parameters
@@ -76,7 +76,7 @@ def drift_evidence(
     apart = block_means(t_s=times, value=apart_from_median(cells, causes), valid=valid, block_s=block_s)
     columns = block_means(t_s=times, value=causes, valid=valid, block_s=block_s).value
     gain = None if ocv_slope_v is None else np.nan_to_num(columns[:, 1])
-    return Evidence(
+    return Indication(
         phenomenon="voltage drift",
         unit="V/h" if gain is None else "1/h",
         t_s=apart.t_s,

@@ -89,8 +89,8 @@ class Rule:
 class Due:
     """One phenomenon on one cell or sensor (-1: the pack), and when it must be warned of.
 
-    `window` is [earliest, latest] in bench time [s]. If the evidence permits a warning and demands none, its
-    `must` is False and its end is that of the record.
+    `window` is [earliest, latest] in bench time [s]. If the indication permits a warning and demands none,
+    its `must` is False and its end is that of the record.
     """
 
     phenomenon: str

@@ -1,4 +1,4 @@
-"""Evidence of a slow change: what a measured series keeps when all that is no fault is taken out.
+"""Indication of a slow change: what a measured series keeps when all that is no fault is taken out.
 
 A series ``y = X b + magnitude * growth(t - onset) + noise`` has unknown but constant b: an offset, a load
 resistance, a sensitivity to temperature. Its *recursive residuals* (each block less its prediction from the
@@ -80,7 +80,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Indication:
     """Blocks of one measured series per cell or sensor, and what would be a fault in them.
 
     Parameters
@@ -150,7 +150,7 @@ class Evidence:
         Parameters
         ----------
         growth
-            Another change than that of the evidence; it may go either way.
+            Another change than that of the indication; it may go either way.
 
         Returns
         -------
@@ -172,7 +172,7 @@ class Evidence:
             energy = np.sum(response**2, axis=0)
             product = series @ response
             wanted = {"up": product > 0.0, "down": product < 0.0, "both": product != 0.0}[sides]
-            # What the regressors explain but for rounding is no evidence.
+            # What the regressors explain but for rounding is no indication.
             wanted &= energy > 1e-9 * np.sum(height**2, axis=0)
             explained = np.where(wanted, product**2 / np.where(wanted, energy, 1.0), 0.0)
             best = int(np.argmax(explained))
@@ -212,7 +212,7 @@ def recursive_residuals(*, value: Floats, weight: Floats, regressors: Floats) ->
         nan the block is skipped.
     regressors
         Shape (blocks, regressors), the same for all channels; a row with nan skips the block. A regressor
-        that has been 0 so far is learned when it first moves, and that block is no evidence.
+        that has been 0 so far is learned when it first moves, and that block is no indication.
 
     Returns
     -------
