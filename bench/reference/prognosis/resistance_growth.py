@@ -80,8 +80,8 @@ def pack_indication(
     """Return the growth of the pack's resistance: the mean of the cells' logarithms.
 
     Parameters are those of `cell_indication`. How fast the pack has aged so far is learned, so the indication
-    and its magnitude are about what comes on top of that; a pack that has aged too fast from its first day on is
-    none.
+    and its magnitude are about what comes on top of that; a pack that has aged too fast from its first day on
+    is none.
     """
     times, logs, weight, inverse = _prepared(
         t_s, resistance_ohm, temperature_degc, relative_uncertainty, activation_k
