@@ -22,13 +22,14 @@ def evidence(
     half: float = 0.02,
     offset_a: float = 0.0,
     offset_doubt_a: float = 0.1,
+    degc: float = 25.0,
 ) -> Evidence:
     """An hour of `current_a`; the voltage follows the count by 0.5 V for the capacity, from 3.7 V on."""
     full = np.full(len(T_S), 1.0)
-    samples = CellLog(T_S, full * current_a, full, 25.0 * full, np.arange(len(T_S)), ())
+    samples = CellLog(T_S, full * current_a, full, degc * full, np.arange(len(T_S)), ())
     charge_ah = counted_ah(samples, 100.0)
     shown_v = 3.7 + 0.5 * charge_ah / capacity_ah if voltage_v is None else full * voltage_v
-    samples = CellLog(T_S, full * current_a, shown_v, 25.0 * full, np.arange(len(T_S)), ())
+    samples = CellLog(T_S, full * current_a, shown_v, degc * full, np.arange(len(T_S)), ())
     no = np.zeros(len(T_S), dtype=bool)
     track = SocTrack(
         t_s=T_S,
@@ -91,6 +92,12 @@ def test_a_voltage_that_the_cell_type_never_has_is_doubted() -> None:
 
     assert told(evidence(-29.0, voltage_v=high_v + 0.09)) == []
     assert told(evidence(-29.0, voltage_v=high_v + 0.11)) == ["cell"]
+
+
+def test_a_temperature_far_from_those_of_the_cell_file_is_doubted() -> None:
+    # The file has tables from -30 to 55 °C.
+    assert [told(evidence(-29.0, degc=degc)) for degc in (-40.0, 65.0)] == [[], []]
+    assert [told(evidence(-29.0, degc=degc)) for degc in (-41.0, 66.0)] == [["temperature"]] * 2
 
 
 def test_an_offset_as_large_as_the_current_is_doubted() -> None:

@@ -20,6 +20,8 @@ MOST_SPAN, TELLING = 1.5, 0.1
 LEAST_PER_H = 1.0 / 50.0
 #: Voltage beyond the open-circuit curve in the middle of a log [V]: more than a load makes for so long.
 BEYOND_V = 0.1
+#: So far from the temperatures of a cell file [K] its resistances are a guess.
+FAR_K = 10.0
 #: Offset of a sensor that is not one any more, of the mean current.
 MOST_OFFSET = 0.2
 #: And in capacities per hour: at rest any offset is much of the mean current.
@@ -69,6 +71,7 @@ def doubts(evidence: Evidence, *, initial: tuple[float, float] | None = None) ->
         ("sign", _sign(evidence)),
         ("current", _small(evidence)),
         ("cell", _beyond(evidence)),
+        ("temperature", _elsewhere(evidence)),
         ("offset", _offset(evidence)),
         ("initial", _start(evidence, initial)),
         ("wide", _wide(evidence)),
@@ -125,6 +128,18 @@ def _beyond(evidence: Evidence) -> str:
     return (
         f"{middle_v:.3f} V in the middle of the log, but {evidence.cell.name} has an open-circuit voltage of "
         f"{low_v:.3f} to {high_v:.3f} V: is --cell of another chemistry? The SOC means nothing then"
+    )
+
+
+def _elsewhere(evidence: Evidence) -> str:
+    known_degc = evidence.cell.r0.temperature_degc
+    low_degc, high_degc = float(np.min(known_degc)), float(np.max(known_degc))
+    middle_degc = float(np.nanmedian(evidence.samples.temperature_degc))
+    if low_degc - FAR_K <= middle_degc <= high_degc + FAR_K:
+        return ""
+    return (
+        f"{middle_degc:.0f} degC in the middle of the log, but {evidence.cell.name} has resistances from "
+        f"{low_degc:.0f} to {high_degc:.0f} degC only: bounds may be too narrow"
     )
 
 
