@@ -70,7 +70,7 @@ class ModelDoubt:
     """
 
     curve_v: float = 0.008
-    curve_soc: float = 0.005
+    curve_soc: float = 0.012
     curve_branches: float = 0.3
     curve_length: float = 0.12
     curve_walk_v: float = 0.003
@@ -81,13 +81,13 @@ class ModelDoubt:
     capacity: float = 0.025
     passing_v: float = 0.005
     passing_fraction: float = 0.1
-    passing_s: float = 200.0
+    passing_s: float = 600.0
     loaded_v: float = 0.08
     given: float = 0.5
     before_per_h: float = 0.1
     preference: float = 1e4
     evidence: float = 0.3
-    offset_weight: tuple[float, float, float] = (0.4, 0.3, 0.3)
+    offset_weight: tuple[float, float, float] = (0.1, 0.2, 0.7)
     no_offset_per_h: float = 1.0 / 10000.0
     small_offset_per_h: float = 1.0 / 250.0
     offset_walk_per_h: float = 1.0 / 20000.0
