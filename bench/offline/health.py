@@ -279,7 +279,12 @@ def capacity(
             expected="an SOC that moves by more than twice its bound between two rests",
             found=f"{best.soc_change:+.3f} within {best.soc_bound:.3f} at best",
         )
-    return from_piece(sure[0]) if len(sure) == 1 else combine(sure)
+    singles = [from_piece(one) for one in sure]
+    if len(singles) == 1:
+        return singles[0]
+    # Offset and open-circuit curve are wrong in the same way for every piece: many are no better than the best.
+    alike = min(one.bound_ah / one.capacity_ah for one in singles)
+    return combine(sure, shared_fraction=min(alike, 0.99))
 
 
 def _piece(log: CellLog, start: _Known, end: _Known, offset_a: float, max_gap_s: float) -> Piece:
