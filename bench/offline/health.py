@@ -282,7 +282,7 @@ def capacity(
     singles = [from_piece(one) for one in sure]
     if len(singles) == 1:
         return singles[0]
-    # Offset and open-circuit curve are wrong in the same way for every piece: many are no better than the best.
+    # Offset and open-circuit curve are wrong in the same way for every piece: many are no better than one.
     alike = min(one.bound_ah / one.capacity_ah for one in singles)
     return combine(sure, shared_fraction=min(alike, 0.99))
 
