@@ -87,7 +87,7 @@ class ModelDoubt:
     before_per_h: float = 0.1
     preference: float = 1e4
     evidence: float = 0.3
-    offset_weight: tuple[float, float, float] = (0.1, 0.2, 0.7)
+    offset_weight: tuple[float, float, float] = (0.05, 0.1, 0.85)
     no_offset_per_h: float = 1.0 / 10000.0
     small_offset_per_h: float = 1.0 / 250.0
     offset_walk_per_h: float = 1.0 / 20000.0
