@@ -6,7 +6,7 @@ SEPARATOR_DEGC on the separator melts, up to COLLAPSED_DEGC: the conductance of 
 with the square of how far that has gone, and does not come back. Venting, fire and the cathode are left out.
 
 Source of both reactions: Hu et al., ACS Omega (2020), doi 10.1021/acsomega.0c01862, as the public library
-LiionTR transcribes it (`liiontr.library.hu2020`; the paper itself was not seen): A, E; heat 257 and 1714 J/g
+LiionTR transcribes it (its module `hu2020`; the paper itself was not seen): A, E; heat 257 and 1714 J/g
 of 610.4 kg/m3, of which 0.15 and 0.75 can react. Per volume of a cell of 2300 kg/m3 and 1000 J/(kg K)
 (project default) they warm it by 10.2 and 341 K. Separator and short: project defaults.
 """
