@@ -12,8 +12,7 @@ from asammdf import MDF, Signal
 
 from bench.cells import load_cell
 from tests.cli_calls import Said, caller
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
+from tests.measured import measured
 
 
 @pytest.fixture
@@ -352,9 +351,7 @@ def test_what_estimate_cannot_use_is_one_line(bmsbench, tmp_path: Path, argument
 def test_estimate_of_a_measured_drive_cycle_with_an_offset_ends_at_the_counted_soc(
     bmsbench, tmp_path: Path
 ) -> None:
-    path = DATA / "lg_hg2" / "25degC_US06_1s.csv"
-    if not path.is_file():
-        pytest.skip("the measured drive cycles are not here")
+    path = measured("lg_hg2/25degC_US06_1s.csv")
     said = bmsbench(
         *(
             "estimate",

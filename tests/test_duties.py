@@ -1,7 +1,5 @@
 """Duties: the vehicle model by hand, and the stored files against it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,8 +7,8 @@ from bench.errors import InvalidInput
 from benchmarks.vehicle_duty import Truck, duty, main
 from dut_profiles.profile import load_profile
 from test_suites.duties import load_duty
+from tests.measured import measured
 
-CYCLES = Path(__file__).parents[2] / "shared" / "data" / "speed_cycles"
 PARTS = {
     "hhddt_cruise_power": ("hhddt_cruise.csv", []),
     "longhaul_grade_power": ("longhaul.csv", ["--part", "5700:6000", "--part", "21740:22040"]),
@@ -71,10 +69,7 @@ def test_stored_duty_stays_inside_the_pack(name):
 @pytest.mark.parametrize("name", PARTS)
 def test_stored_duty_is_what_the_model_makes_of_the_cycle(name, tmp_path):
     cycle, parts = PARTS[name]
-    if not (CYCLES / cycle).exists():
-        pytest.skip(f"speed cycle {cycle} is not here")
-
-    main([str(CYCLES / cycle), str(tmp_path / "again.csv"), *parts])
+    main([str(measured(f"speed_cycles/{cycle}")), str(tmp_path / "again.csv"), *parts])
 
     again = np.loadtxt(tmp_path / "again.csv", delimiter=",", comments=("#", "t_s"))
     assert np.array_equal(again, np.column_stack(load_duty(name)))

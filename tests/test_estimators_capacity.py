@@ -1,7 +1,6 @@
 """Capacity from charge moved between known SOCs, between two voltages, and at another temperature."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,8 +24,7 @@ from bench.reference.estimators.charge_window import (
     learn_relation,
     window_charge,
 )
-
-DATA = Path(__file__).parents[2] / "shared" / "data" / "calce_cs2"
+from tests.measured import measured
 
 
 def noisy_pieces(n: int, seed: int, *, capacity_ah: float = 100.0, soc_bound: float = 0.03) -> list[Piece]:
@@ -440,9 +438,10 @@ def test_too_little_to_learn_from_is_refused(charge):
 
 @pytest.mark.parametrize(("known", "new"), [("CS2_35", "CS2_37"), ("CS2_37", "CS2_35")])
 def test_capacity_of_one_measured_cell_follows_from_another(known, new):
-    if not (DATA / f"{known}_cycles.csv").exists():
-        pytest.skip("the measured cycles are not here")
-    tables = [np.genfromtxt(DATA / f"{name}_cycles.csv", delimiter=",", names=True) for name in (known, new)]
+    tables = [
+        np.genfromtxt(measured(f"calce_cs2/{name}_cycles.csv"), delimiter=",", names=True)
+        for name in (known, new)
+    ]
     (charge, capacity), (charge_new, capacity_new) = [
         (table["partial_capacity_3p8_3p4_V_Ah"], table["discharge_capacity_Ah"]) for table in tables
     ]

@@ -1,7 +1,5 @@
 """State of health from short pulses: features, learning, bounds that hold for cells not learnt from."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,8 +15,7 @@ from bench.reference.estimators.pulses import (
     predict,
     pulse_features,
 )
-
-DATA = Path(__file__).parents[2] / "shared" / "data" / "pulsebat"
+from tests.measured import measured
 
 
 def staircase(*, rest_v=3.6, ohmic=0.04, growth=0.02, relaxation=0.015) -> np.ndarray:
@@ -190,9 +187,7 @@ def test_a_row_of_other_features_is_refused():
 @pytest.mark.parametrize(("file", "goal"), [("nmc_21ah_pulse5s.csv", 0.010), ("lfp_35ah_pulse5s.csv", 0.025)])
 def test_measured_cells_are_predicted_from_the_others(file, goal):
     """One held-out cell at a time, pulses at 30 to 50 %; the whole table is in the accuracy benchmark."""
-    if not (DATA / file).exists():
-        pytest.skip("the measured pulses are not here")
-    table = np.genfromtxt(DATA / file, delimiter=",", names=True)
+    table = np.genfromtxt(measured(f"pulsebat/{file}"), delimiter=",", names=True)
     part = table[table["soc_percent_of_nominal"] >= 30]
     volts = np.column_stack([part[f"U{k}"] for k in range(1, 22)])
     kept = pulse_features(volts)[:, [FEATURES.index(name) for name in WITHOUT_CONTACT]]

@@ -1,7 +1,5 @@
 """Resistance from current steps in a log, its temperature correction and its growth; health from it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,8 +18,8 @@ from bench.reference.estimators.resistance import (
     growth,
     mean_resistance,
 )
+from tests.measured import measured
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "leaf_33ah"
 R0, R1, TAU_S = 0.002, 0.001, 5.0
 
 
@@ -298,9 +296,7 @@ def test_an_estimate_that_is_not_known_agrees_with_none(other):
 
 def test_the_ends_of_measured_discharge_and_charge_pulses_agree():
     """Leaf cell, 25 degC: a 30 A discharge pulse ends, a 22 A charge pulse turns into a 10 A discharge."""
-    file = DATA / "hppc_25degC.csv"
-    if not file.exists():
-        pytest.skip("the measured pulses are not here")
+    file = measured("leaf_33ah/hppc_25degC.csv")
     table = np.genfromtxt(file, delimiter=",", names=True, usecols=("t_s", "i_A", "v_V"))
     found, _ = find_steps(
         table["t_s"], -table["i_A"], table["v_V"],

@@ -1,7 +1,5 @@
 """The SOC estimator finds its way from wrong starts, and says how far it may be off."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,8 +12,8 @@ from bench.reference.estimators.gate import SETTLED_S, flat_share, ocv_trusted, 
 from bench.reference.estimators.pack import estimate_pack_soc, pack_soc
 from bench.reference.estimators.soc import estimate_soc
 from tests.made_cells import CAPACITY_AH, R0_OHM, R1_OHM, TAU1_S, write_cell
+from tests.measured import measured
 
-LG_HG2 = Path(__file__).parents[2] / "shared" / "data" / "lg_hg2"
 OFFSET_A = CAPACITY_AH / 15.0
 
 
@@ -318,9 +316,7 @@ def test_a_pack_of_the_wrong_shape_is_refused(steep_cell, change, where):
 
 
 def test_a_measured_drive_cycle_is_followed_from_a_wrong_start_with_an_offset():
-    log = LG_HG2 / "40degC_US06_1s.csv"
-    if not log.is_file():
-        pytest.skip("the measured drive cycles are not part of the repository")
+    log = measured("lg_hg2/40degC_US06_1s.csv")
     t, discharge_a, volts, degc, drawn_ah = np.genfromtxt(log, delimiter=",", skip_header=1, unpack=True)
     soc = 1.0 - drawn_ah / 2.6899  # C/20 discharge at 40 °C
     mid = np.flatnonzero(soc < 0.7)[0]

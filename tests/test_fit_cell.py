@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ from bench.fit.model import prepare, voltage
 from bench.fit.ocv import FirstOcv, first_ocv
 from bench.fit.read import named, slow_log
 from bench.fit.write import SMALL_CELL, About, branches, cell_toml, write_measured
+from tests.measured import measured
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 ABOUT = About("made", "NMC", 2.0, 3.6, "made for a test", SMALL_CELL, {})
 CAPACITY_AH = 2.0
 R0_OHM, R1_OHM, R2_OHM = 0.020, 0.012, 0.030
@@ -318,9 +317,7 @@ def test_the_command_says_which_option_is_wrong(command, option, value, said):
 
 
 def test_a_measured_cycle_is_given_back_to_ten_millivolts():
-    path = DATA / "lg_hg2" / "25degC_US06_1s.csv"
-    if not path.exists():
-        pytest.skip("no measured cells beside the repository")
+    path = measured("lg_hg2/25degC_US06_1s.csv")
     table = np.genfromtxt(path, delimiter=",", names=True, max_rows=2000)
     start = 1.0 - float(table["ah_discharged"][0]) / 2.7807
     columns = (table["t_s"], -table["i_A"], table["v_V"], table["temp_C"])

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from bench.errors import InvalidInput
 from bench.foreign_log import ForeignLog, checked, read_log, read_mapping
 from bench.foreign_log.units import unit_in_name
+from tests.measured import measured
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 COLUMNS = "t=t_s,i=i_A,v=v_V,T=temp_C"
 
 
@@ -510,9 +510,7 @@ def test_any_mapping_is_understood_or_is_refused(tmp_path: Path, columns: str, u
 
 
 def test_a_real_log_reads_whole(tmp_path: Path) -> None:
-    path = DATA / "lg_hg2" / "25degC_US06_1s.csv"
-    if not path.is_file():
-        pytest.skip("the measured drive cycles are not here")
+    path = measured("lg_hg2/25degC_US06_1s.csv")
     log = checked(read_log(path, read_mapping(COLUMNS, discharge_positive=True)))
 
     # Row 2 of the file, by eye: 1.0,0.088,4.18361,23.87.

@@ -2,7 +2,6 @@
 
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from bench.errors import InvalidInput
 from bench.plant.ageing.cells import LAWS, law_for
 from bench.plant.ageing.usage import Usage
 from bench.plant.ageing.wear import Wear
+from tests.measured import measured
 
-TABLE = Path(__file__).parents[2] / "shared" / "data" / "cell_tables" / "blast_life.csv"
 BLAST_NAMES = {
     "Lfp_Gr_250AhPrismatic": "lfp_250ah",
     "NMC_Gr_75Ah_A": "nmc_75ah_a",
@@ -113,9 +112,7 @@ def test_cycled_cells_keep_the_capacity_that_blast_prints(name, temperature_degc
 
 
 def test_every_curve_of_the_blast_table_is_met():
-    if not TABLE.is_file():
-        pytest.skip("the table of BLAST life curves is not here")
-    with TABLE.open(encoding="utf-8") as file:
+    with measured("cell_tables/blast_life.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     wears: dict[tuple, tuple[float, Wear]] = {}
     for row in rows:

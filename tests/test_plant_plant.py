@@ -9,8 +9,8 @@ import pytest
 from bench.cells import load_cell
 from bench.errors import InvalidInput
 from bench.plant import Plant, PlantSpec, kernel
+from tests.measured import measured
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 SPEC = PlantSpec(cells=24, soc_spread=0.01, resistance_spread=0.05, sensor_cells=(0, 11, 23), seed=5)
 
 
@@ -98,9 +98,7 @@ def test_an_unknown_cell_names_those_that_exist():
 
 
 def table(name: str):
-    if not (DATA / name).is_file():
-        pytest.skip(f"measured data are not here: {name}")
-    return np.genfromtxt(DATA / name, delimiter=",", names=True)
+    return np.genfromtxt(measured(name), delimiter=",", names=True)
 
 
 @pytest.mark.parametrize(
