@@ -12,18 +12,18 @@ from bench.reference.estimators.capacity import (
     Capacity,
     Piece,
     RunningCapacity,
-    TemperatureRelation,
     combine,
     counted,
     from_piece,
     piece,
-    soc_at_rest,
 )
+from bench.reference.estimators.capacity_temperature import TemperatureRelation
 from bench.reference.estimators.charge_window import (
     capacity_from_window,
     learn_relation,
     window_charge,
 )
+from bench.reference.estimators.rest import soc_at_rest
 from tests.measured import measured
 
 

@@ -13,7 +13,7 @@ from bench.errors import InvalidInput
 from bench.offline.cell_log import CellLog
 from bench.record import Floats
 from bench.reference.estimators.bank import ModelDoubt
-from bench.reference.estimators.capacity import Capacity, Piece, combine, from_piece, piece, soc_at_rest
+from bench.reference.estimators.capacity import Capacity, Piece, combine, from_piece, piece
 from bench.reference.estimators.cell import CellModel
 from bench.reference.estimators.gate import SETTLED_S, rested_s
 from bench.reference.estimators.resistance import (
@@ -24,6 +24,7 @@ from bench.reference.estimators.resistance import (
     growth,
     mean_resistance,
 )
+from bench.reference.estimators.rest import soc_at_rest
 from bench.reference.estimators.soc import SocTrack
 
 #: Standard deviation of one sample of voltage [V], project default.

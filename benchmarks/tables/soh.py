@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.errors import InvalidInput
 from bench.record import Floats
-from bench.reference.estimators.capacity import Piece, from_piece, soc_at_rest
+from bench.reference.estimators.capacity import Piece, from_piece
 from bench.reference.estimators.charge_window import (
     WindowRelation,
     capacity_from_window,
@@ -35,6 +35,7 @@ from bench.reference.estimators.pulses import (
     pulse_features,
 )
 from bench.reference.estimators.resistance import StepRules, activation_energy, find_steps
+from bench.reference.estimators.rest import soc_at_rest
 from tables.table import Row, Table
 
 mpl.use("Agg")

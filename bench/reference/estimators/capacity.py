@@ -4,13 +4,12 @@ A piece is a stretch of measured current between two times at which the SOC is k
 from an open-circuit voltage after rest). Both the charge and the SOC change are uncertain, so plain least
 squares of charge against SOC change would be biased low (Plett 2011): pieces are combined by total least
 squares, weighted by both. Here are no cell models; what else than a piece can tell the capacity is in
-`charge_window` and `pulses`.
+`charge_window` and `pulses`, what temperature does to it in `capacity_temperature`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import optimize
@@ -317,98 +316,3 @@ def _columns(pieces: list[Piece]) -> tuple[Floats, Floats, Floats, Floats]:
         found = f"{pieces[int(np.argmin(usable))]}"
         raise InvalidInput("capacity pieces", expected="measured values with bounds above 0", found=found)
     return columns[:, 0], columns[:, 1], columns[:, 2], columns[:, 3]
-
-
-def soc_at_rest(
-    rest_v: float, rest_bound_v: float, table_soc: Floats, table_v: Floats
-) -> tuple[float, float]:
-    """SOC of a voltage at rest, and how wrong it may be, from an open-circuit table.
-
-    Where the table is flat the bound grows by itself: it is the range of SOC whose voltage lies within
-    `rest_bound_v`. Beyond an end of the table nothing is known, unless that end is empty (0) or full (1).
-
-    Parameters
-    ----------
-    rest_v, rest_bound_v
-        Voltage at rest [V], and how far it may be from the table (instrument, rest, hysteresis, table).
-    table_soc, table_v
-        SOC, 0..1, and open-circuit voltage [V], both increasing (voltage not strictly), shape (points,).
-
-    Returns
-    -------
-    tuple
-        Middle and half width of the range of SOC.
-
-    Raises
-    ------
-    InvalidInput
-        If the table does not increase or holds nan, the bound is not 0 or more, the voltage is outside the
-        table by more than the bound, or the range reaches past an end that is neither empty nor full.
-    """
-    soc, table = np.asarray(table_soc, dtype=np.float64), np.asarray(table_v, dtype=np.float64)
-    if soc.ndim != 1 or soc.shape != table.shape or len(soc) < 2:
-        found = f"{soc.shape} and {table.shape}"
-        raise InvalidInput("open-circuit table", expected="two points or more, shape (points,)", found=found)
-    # A difference with nan is not above 0.
-    if not ((np.diff(soc) > 0.0).all() and (np.diff(table) >= 0.0).all()):
-        found = f"SOC {soc} and {table} V"
-        raise InvalidInput("open-circuit table", expected="increasing SOC and voltage", found=found)
-    if not rest_bound_v >= 0.0:
-        raise InvalidInput("rest voltage: bound", expected="0 V or more", found=f"{rest_bound_v:g} V")
-    # An end at empty or full ends the range as well; at another SOC the cell may be beyond it.
-    least_v = table[0] + (-rest_bound_v if soc[0] <= 0.0 else rest_bound_v)
-    most_v = table[-1] + (rest_bound_v if soc[-1] >= 1.0 else -rest_bound_v)
-    if not least_v <= rest_v <= most_v:
-        expected = f"{least_v:g} to {most_v:g} V, where the table is known"
-        raise InvalidInput("rest voltage", expected=expected, found=f"{rest_v:g} V")
-    low = _soc(rest_v - rest_bound_v, soc, table, "left")
-    high = _soc(rest_v + rest_bound_v, soc, table, "right")
-    return (low + high) / 2.0, (high - low) / 2.0
-
-
-def _soc(voltage_v: float, table_soc: Floats, table_v: Floats, side: Literal["left", "right"]) -> float:
-    """First (left) or last (right) SOC of a voltage; the table's end beyond it."""
-    k = int(np.searchsorted(table_v, voltage_v, side=side))
-    if k in (0, len(table_v)):
-        return float(table_soc[min(k, len(table_v) - 1)])
-    share = (voltage_v - table_v[k - 1]) / (table_v[k] - table_v[k - 1])
-    return float(table_soc[k - 1] + share * (table_soc[k] - table_soc[k - 1]))
-
-
-@dataclass(frozen=True, slots=True)
-class TemperatureRelation:
-    """Capacity at a temperature over capacity at 25 degC, measured on reference cells at one current.
-
-    Parameters
-    ----------
-    temperature_degc, ratio
-        Shape (points,), temperature increasing.
-    ratio_bound
-        How wrong the ratio may be for another cell of the type.
-    """
-
-    temperature_degc: Floats
-    ratio: Floats
-    ratio_bound: float
-
-    def at_25_degc(
-        self, measured: Capacity, temperature_degc: float, temperature_bound_k: float = 0.0
-    ) -> Capacity:
-        """What a capacity measured at `temperature_degc` [degC] would have been at 25 degC.
-
-        Raises
-        ------
-        InvalidInput
-            If the temperature is outside the table: the relation is not continued.
-        """
-        table = self.temperature_degc
-        if not table[0] <= temperature_degc <= table[-1]:
-            expected = f"{table[0]:g} to {table[-1]:g} degC"
-            raise InvalidInput("capacity temperature", expected=expected, found=f"{temperature_degc:g} degC")
-        around = temperature_degc + temperature_bound_k * np.array([-1.0, 0.0, 1.0])
-        ratios = np.interp(around, table, self.ratio)
-        doubt = (self.ratio_bound + float(np.abs(ratios - ratios[1]).max())) / float(ratios[1])
-        capacity_ah = measured.capacity_ah / float(ratios[1])
-        uncertainty_ah = np.hypot(measured.uncertainty_ah / float(ratios[1]), capacity_ah * doubt / _SQRT_3)
-        bound_ah = (measured.bound_ah / float(ratios[1]) + capacity_ah * doubt) / max(1.0 - doubt, 0.1)
-        return Capacity(capacity_ah, float(uncertainty_ah), float(bound_ah), measured.pieces)
