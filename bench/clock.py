@@ -8,6 +8,7 @@ both, and a virtual run is a function of its inputs. Time is kept in integer nan
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,10 +48,19 @@ class Clock:
         True: jump from job to job. False: wait for the wall clock.
     epoch
         Calendar time of bench time 0. Default: `VIRTUAL_EPOCH` if virtual, else now.
+    speed
+        Bench seconds per second of the wall clock, for emulated partners only; a virtual clock has none.
+
+    Raises
+    ------
+    ValueError
+        If `speed` is not a positive, finite number.
     """
 
-    def __init__(self, *, virtual: bool = True, epoch: datetime | None = None) -> None:
-        self.virtual = virtual
+    def __init__(self, *, virtual: bool = True, epoch: datetime | None = None, speed: float = 1.0) -> None:
+        if not 0.0 < speed < math.inf:
+            raise ValueError(f"clock: expected a speed above 0 and finite, found {speed}")
+        self.virtual, self.speed = virtual, speed
         self.epoch = epoch or (VIRTUAL_EPOCH if virtual else datetime.now(UTC))
         self._now_ns = 0
         self._wall_start_ns = time.monotonic_ns()
@@ -65,7 +75,7 @@ class Clock:
         """Bench time [ns]."""
         if self.virtual:
             return self._now_ns
-        return max(self._now_ns, time.monotonic_ns() - self._wall_start_ns)
+        return max(self._now_ns, self._elapsed_ns())
 
     @property
     def now_s(self) -> float:
@@ -143,6 +153,18 @@ class Clock:
             self.sleep_until(self.now_ns + min(left_ns, step_ns))
         return True
 
+    def catch_up(self) -> None:
+        """Run every job that is due by now and do not wait: for who sleeps in an event loop."""
+        self.sleep_until(self.now_ns)
+
+    def next_due_s(self) -> float:
+        """Time to the next job in seconds of the wall clock, 0 if it is overdue; inf if there is none."""
+        while self._queue and self._queue[0][3].cancelled:
+            heapq.heappop(self._queue)
+        if not self._queue:
+            return math.inf
+        return max(0, self._queue[0][0] - self.now_ns) / _NS / self.speed
+
     def sleep_until(self, end_ns: int) -> None:
         """Let time pass until bench time `end_ns` [ns] and run every job that falls due."""
         queue = self._queue
@@ -166,9 +188,13 @@ class Clock:
 
     def _wait_until(self, due_ns: int) -> None:
         if not self.virtual:
-            while (late_ns := due_ns - (time.monotonic_ns() - self._wall_start_ns)) > 0:
-                time.sleep(late_ns / _NS)  # noqa: TID251  (this is bench/clock.py)
+            while (early_ns := due_ns - self._elapsed_ns()) > 0:
+                time.sleep(early_ns / _NS / self.speed)  # noqa: TID251  (this is bench/clock.py)
         self._now_ns = max(self._now_ns, due_ns)
+
+    def _elapsed_ns(self) -> int:
+        elapsed_ns = time.monotonic_ns() - self._wall_start_ns
+        return elapsed_ns if self.speed == 1.0 else round(elapsed_ns * self.speed)
 
     def _push(self, job: Job) -> None:
         heapq.heappush(self._queue, (job.due_ns, job.order, job.registered, job))

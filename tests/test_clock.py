@@ -199,3 +199,29 @@ def test_a_wall_clock_waits_and_keeps_the_order():
     assert seen.count("b") == 2
     assert datetime.now(UTC) - before >= timedelta(seconds=0.0085)
     assert math.isclose((clock.utc - before).total_seconds(), 0.009, abs_tol=0.5)
+
+
+def test_next_due_is_in_wall_time_and_passes_over_cancelled_jobs():
+    clock = Clock(virtual=False, speed=1e-6)  # as good as standing still
+    assert clock.next_due_s() == math.inf
+
+    clock.every(1e-6, lambda: None, name="cancelled").cancel()
+    clock.every(2e-6, lambda: None, name="waiting")
+
+    assert 1.0 < clock.next_due_s() <= 2.0  # 2 µs of bench time are 2 s of wall time
+
+
+def test_catching_up_runs_what_is_due_and_does_not_wait():
+    clock, seen = Clock(), []
+    clock.every(0.1, lambda: seen.append(clock.now_ns), name="due now", first_s=0.0)
+
+    clock.catch_up()
+
+    assert seen == [0]
+    assert clock.now_ns == 0
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, math.inf, math.nan])
+def test_a_clock_needs_a_positive_speed(speed):
+    with pytest.raises(ValueError, match="speed"):
+        Clock(virtual=False, speed=speed)
