@@ -2,12 +2,14 @@
 
 Each verb is documented here once. Drivers satisfy these protocols by structure and inherit from nothing.
 Every driver also has the constants `transport` ("visa", "serial", "modbus" or "can"), `twin` (the class of
-its stand-in) and `Options` (a pydantic model of its `[roles.<name>.options]` table).
+its stand-in), `face` (which connector of the twin, "" if it has but one), `watchdog` (what happens when the
+bench falls silent) and `Options` (a pydantic model of its `[roles.<name>.options]` table).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from bench.record import Trace
@@ -32,11 +34,15 @@ class Instrument(Protocol):
         ...
 
     def off(self) -> None:
-        """Take energy (or the stimulus) away. Safe in any state, any number of times."""
+        """Take energy (or the stimulus) away. Safe in any state, any number of times.
+
+        Works on a driver that was just opened and never prepared, beside another connection that may hold the
+        instrument: whoever makes a bench safe after a crash has no time to ask.
+        """
         ...
 
     def is_off(self) -> bool:
-        """Read back from the instrument that `off` is true."""
+        """Read back from the instrument that `off` is true. Works without `prepare`, as `off` does."""
         ...
 
     def traces(self) -> dict[str, Trace]:
@@ -79,6 +85,37 @@ class Load(Instrument, Protocol):
 
     def measure(self) -> tuple[float, float]:
         """Voltage [V] and current [A] (positive into the load), now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an armed sequence: `current_a` [A] for `duration_s` [s]."""
+
+    current_a: float
+    duration_s: float
+
+
+@runtime_checkable
+class ArmedLoad(Load, Protocol):
+    """A load that keeps time by itself: a sequence is stored first, and runs at a trigger."""
+
+    def arm(self, steps: Sequence[Step]) -> None:
+        """Store `steps` and wait for `fire`; the load draws nothing yet.
+
+        Raises
+        ------
+        InstrumentRefused
+            A current above the rating or `max_a`, a step shorter or a sequence longer than the load can do.
+        """
+        ...
+
+    def fire(self) -> None:
+        """Start the armed sequence. Afterwards the load draws nothing."""
+        ...
+
+    def fired(self) -> bool:
+        """Whether the sequence is over."""
         ...
 
 
@@ -138,4 +175,47 @@ class Meter(Instrument, Protocol):
 
     def captured(self) -> bool:
         """Whether the armed capture is complete."""
+        ...
+
+
+@runtime_checkable
+class Voltmeter(Instrument, Protocol):
+    """A multimeter on one point of the bench. `off`: it measures by nobody's order."""
+
+    def measure(self) -> float:
+        """One reading now, in the unit of its trace."""
+        ...
+
+
+@runtime_checkable
+class Scanner(Instrument, Protocol):
+    """A scanning multimeter: many points, one after the other. `off`: no scan, every relay open.
+
+    Traces: as wired in its options, each stamped when its channel was measured.
+    """
+
+    def scan(self) -> dict[str, float]:
+        """Measure every wired channel once: trace name (`temperature_degc[3]`) to value."""
+        ...
+
+
+@runtime_checkable
+class Chamber(Instrument, Protocol):
+    """A temperature chamber around the DUT. `off`: no conditioning, the air drifts to the room.
+
+    Trace: `chamber_degc` [°C], measured by the chamber.
+    """
+
+    def control(self, *, temperature_degc: float, rate_k_per_min: float | None = None) -> None:
+        """Bring the air to `temperature_degc` [°C], at most at `rate_k_per_min`; returns at once.
+
+        Raises
+        ------
+        InstrumentRefused
+            Outside what the chamber, or the station's `min_degc` and `max_degc`, allow.
+        """
+        ...
+
+    def measure(self) -> float:
+        """Temperature of the air now [°C]."""
         ...

@@ -83,6 +83,50 @@ class NtcTerminals(Protocol):
         ...
 
 
+class AuxiliaryTerminal(Protocol):
+    """The low-voltage supply of the DUT, in the place of the rack's own while `connected`."""
+
+    connected: bool
+    enabled: bool
+    voltage_v: float
+    """Voltage to hold [V]."""
+    current_a: float
+    """Most current [A], >= 0; a DUT that wants more breaks the voltage down."""
+
+    @property
+    def actual_voltage_v(self) -> float:
+        """Voltage at the DUT now [V]."""
+        ...
+
+    @property
+    def actual_current_a(self) -> float:
+        """Current into the DUT now [A]."""
+        ...
+
+
+class ChamberTerminal(Protocol):
+    """The air around the pack."""
+
+    closed: bool
+    """Whether the pack is in the chamber; else the room is around it."""
+    air_degc: float
+    """Temperature of the chamber's air [°C]."""
+
+    @property
+    def room_degc(self) -> float:
+        """Temperature of the room [°C]."""
+        ...
+
+
+class ThermocoupleTerminal(Protocol):
+    """Thermocouples on the cells."""
+
+    @property
+    def temperature_degc(self) -> Floats:
+        """Of each cell now [°C], shape (cells,)."""
+        ...
+
+
 class FaultTerminal(Protocol):
     """Relays in the wiring, by name."""
 

@@ -228,7 +228,7 @@ def _constants(spec: PlantSpec, file: CellFile, ohm: Floats, axis: Floats) -> Fl
         at.K_BLEED_OHM: spec.bleed_ohm,
         at.K_WIRE_OHM: spec.sense_wire_ohm,
         at.K_CHANNEL_OHM: spec.channel_ohm,
-        at.K_SUPPLY_V: spec.supply_v,
+        at.K_SUPPLY_DROPOUT_V: spec.supply_dropout_v,
         at.K_FAN_RPM: spec.fan_rpm,
         at.K_FAN_LAG_S: spec.fan_lag_s,
         at.K_HEATER_W: spec.heater_w,

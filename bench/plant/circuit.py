@@ -25,7 +25,6 @@ from bench.plant.layout import (
     F_CURRENT_SENSOR_OPEN,
     F_PRECHARGE_OPEN,
     F_SHORT_CIRCUIT,
-    F_SUPPLY_OPEN,
     IN_CHARGER_A,
     IN_CHARGER_ON,
     IN_DELAY_S,
@@ -58,7 +57,7 @@ from bench.plant.layout import (
     TRIPPED,
 )
 from bench.plant.steps import AT_ONCE_A_PER_S, accept_step, try_step
-from bench.plant.switches import move_armatures, next_switching_s, operate_switches
+from bench.plant.switches import is_supplied, move_armatures, next_switching_s, operate_switches
 from bench.plant.triggers import compare, record
 
 Floats = NDArray[np.float64]
@@ -138,7 +137,7 @@ def advance_circuit(
     Returns the time taken [s], and the mean and mean square of the stack current over it [A, A²], positive
     when it charges. Less than the horizon is taken while currents move fast, so that the cells follow.
     """
-    supplied = not fault[F_SUPPLY_OPEN]
+    supplied = is_supplied(constant, fault, state)
     sensed = 0.0 if fault[F_CURRENT_SENSOR_OPEN] else 1.0
     if switch[COIL, PYRO] and supplied and state[PYRO_S] < 0.0:
         state[PYRO_S] = 0.0

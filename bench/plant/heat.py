@@ -14,7 +14,6 @@ from bench.plant.layout import (
     COOLANT_DEGC,
     F_FAN_STOPPED,
     F_HEATER_STUCK,
-    F_SUPPLY_OPEN,
     FAN_RPM,
     HEAT_J,
     IN_AMBIENT_DEGC,
@@ -42,6 +41,7 @@ from bench.plant.layout import (
     SENSOR_OHM,
     TEMPERATURE,
 )
+from bench.plant.switches import is_supplied
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -58,15 +58,15 @@ def thermistor_ohm(temperature_degc: float, r25_ohm: float, beta_k: float) -> fl
 
 
 @njit  # type: ignore[untyped-decorator]
-def heater_on(fault: Bools, state: Floats) -> bool:
+def heater_on(constant: Floats, fault: Bools, state: Floats) -> bool:
     """Whether the heater heats: commanded and supplied, or stuck."""
-    return fault[F_HEATER_STUCK] or (state[IN_HEATER] != 0.0 and not fault[F_SUPPLY_OPEN])
+    return fault[F_HEATER_STUCK] or (state[IN_HEATER] != 0.0 and is_supplied(constant, fault, state))
 
 
 @njit  # type: ignore[untyped-decorator]
 def turn_cooler(h: float, constant: Floats, fault: Bools, state: Floats) -> float:
     """Let fan or pump follow its command; its speed as a share of full speed."""
-    running = state[IN_FAN] if not (fault[F_FAN_STOPPED] or fault[F_SUPPLY_OPEN]) else 0.0
+    running = state[IN_FAN] if is_supplied(constant, fault, state) and not fault[F_FAN_STOPPED] else 0.0
     target_rpm = constant[K_FAN_RPM] * min(max(running, 0.0), 1.0)
     state[FAN_RPM] = target_rpm + (state[FAN_RPM] - target_rpm) * math.exp(-h / constant[K_FAN_LAG_S])
     share: float = state[FAN_RPM] / constant[K_FAN_RPM]
@@ -104,7 +104,7 @@ def conduct(h: float, speed: float, cell: Floats, constant: Floats, fault: Bools
     cells = cell.shape[1]
     ambient, neighbour = state[IN_AMBIENT_DEGC], constant[K_NEIGHBOUR_W]
     air_w = constant[K_AMBIENT_W] + (constant[K_FAN_W] * speed if constant[K_PLATE_W] == 0.0 else 0.0)
-    heater_j = h * constant[K_HEATER_W] / cells if heater_on(fault, state) else 0.0
+    heater_j = h * constant[K_HEATER_W] / cells if heater_on(constant, fault, state) else 0.0
     below = cell[TEMPERATURE, 0]
     for k in range(cells):
         here = cell[TEMPERATURE, k]

@@ -38,8 +38,8 @@ from bench.plant.layout import (
     F_WELD,
     FAN_RPM,
     FEEDBACK,
+    IN_SUPPLY_V,
     K_STACK_OHM,
-    K_SUPPLY_V,
     LINK_V,
     LOAD_A,
     MAIN_A,
@@ -131,7 +131,7 @@ def publish(
     state[OUT_LINK_V] = state[LINK_V]
     state[OUT_CHARGER_V] = state[CHARGER_V]
     state[OUT_HVIL] = 0.0 if fault[F_HVIL_OPEN] else 1.0
-    state[OUT_SUPPLY_V] = 0.0 if fault[F_SUPPLY_OPEN] else constant[K_SUPPLY_V]
+    state[OUT_SUPPLY_V] = 0.0 if fault[F_SUPPLY_OPEN] else state[IN_SUPPLY_V]
     state[OUT_FAN_RPM] = state[FAN_RPM]
     state[OUT_TRIPPED] = state[TRIPPED]
     state[OUT_TRIP_S] = state[TRIP_S]
@@ -140,7 +140,7 @@ def publish(
     state[OUT_REGEN_A] = state[REGEN_A]
     state[OUT_LOAD_A] = state[LOAD_A]
     state[OUT_CURRENT_A] = now_a
-    state[OUT_HEATER_ON] = 1.0 if heater_on(fault, state) else 0.0
+    state[OUT_HEATER_ON] = 1.0 if heater_on(constant, fault, state) else 0.0
     state[OUT_CAPTURE] = state[CAPTURE]
 
 

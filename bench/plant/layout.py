@@ -106,8 +106,9 @@ SENSOR_ROWS = 5
     IN_LOAD_A,
     IN_LOAD_SLEW,
     IN_AMBIENT_DEGC,
-) = range(16)
-INPUTS = 16
+    IN_SUPPLY_V,
+) = range(17)
+INPUTS = 17
 
 # ... then what it reads after each call, in the order in which plant.py unpacks it, ...
 (
@@ -232,7 +233,7 @@ STATE_SIZE = DAMAGED + 5 + 23
     K_BLEED_OHM,
     K_WIRE_OHM,
     K_CHANNEL_OHM,
-    K_SUPPLY_V,
+    K_SUPPLY_DROPOUT_V,  # below it, coils, fan and heater have no power
     K_FAN_RPM,
     K_FAN_LAG_S,
     K_HEATER_W,

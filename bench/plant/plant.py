@@ -19,18 +19,31 @@ from bench.plant.kernel import advance
 from bench.plant.port import Port
 from bench.plant.spec import PlantSpec
 from bench.plant.terminals import (
+    AuxiliaryTerminal,
     CellTerminals,
+    ChamberTerminal,
     FaultTerminal,
     LoadTerminal,
     MeterTerminal,
     NtcTerminals,
     SourceTerminal,
+    ThermocoupleTerminal,
 )
 from bench.plant.truth import Truth
 
 __all__ = ["Plant", "PlantSpec"]
 
-Terminal = SourceTerminal | LoadTerminal | CellTerminals | NtcTerminals | FaultTerminal | MeterTerminal
+Terminal = (
+    SourceTerminal
+    | LoadTerminal
+    | CellTerminals
+    | NtcTerminals
+    | FaultTerminal
+    | MeterTerminal
+    | AuxiliaryTerminal
+    | ChamberTerminal
+    | ThermocoupleTerminal
+)
 
 _INPUTS = struct.Struct(f"{at.INPUTS}d")
 _OUTPUTS = struct.Struct(f"{at.OUTPUTS}d")
@@ -62,7 +75,7 @@ class Plant:
     conditions
         What can be set inside the cells, past any instrument.
     ambient_degc
-        Temperature around the pack [°C]; a chamber sets it.
+        Temperature around the pack [°C] unless it is in a chamber.
     """
 
     def __init__(self, spec: PlantSpec | None = None) -> None:
@@ -97,7 +110,10 @@ class Plant:
             fault_slots(spec.cells, spec.sensors), self._fault, self._update_insulation
         )
         self._meter = MeterTerminal(switch_closed=arrays.switch[at.CLOSED], state=arrays.state)
+        self._auxiliary = AuxiliaryTerminal(spec.supply_v)
+        self._chamber = ChamberTerminal(spec.ambient_degc)
         self.truth = Truth(arrays, spec)
+        self._thermocouples = ThermocoupleTerminal(lambda: self.truth.temperature_degc[:: spec.parallel])
         self.conditions = Conditions(arrays, spec)
         self._call(0.0)
 
@@ -123,6 +139,12 @@ class Plant:
     @overload
     def terminal(self, name: Literal["meter"]) -> MeterTerminal: ...
     @overload
+    def terminal(self, name: Literal["auxiliary"]) -> AuxiliaryTerminal: ...
+    @overload
+    def terminal(self, name: Literal["chamber"]) -> ChamberTerminal: ...
+    @overload
+    def terminal(self, name: Literal["thermocouples"]) -> ThermocoupleTerminal: ...
+    @overload
     def terminal(self, name: str) -> Terminal: ...
 
     def terminal(self, name: str) -> Terminal:
@@ -141,6 +163,9 @@ class Plant:
             "thermistors": self._thermistors,
             "faults": self._faults,
             "meter": self._meter,
+            "auxiliary": self._auxiliary,
+            "chamber": self._chamber,
+            "thermocouples": self._thermocouples,
         }
         if name not in terminals:
             raise KeyError(f"no terminal {name!r}; the plant has {', '.join(terminals)}")
@@ -181,7 +206,8 @@ class Plant:
             load.enabled,
             load.current_a,
             load.slew_a_per_s,
-            self.ambient_degc,
+            self._chamber.air_degc if self._chamber.closed else self.ambient_degc,
+            self._auxiliary.deliver(self.spec.supply_w + self.spec.coil_w * np.count_nonzero(port.coil[:4])),
         )
         advance(
             dt_s,

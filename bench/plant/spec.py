@@ -97,9 +97,11 @@ class PlantSpec:
         Each sense wire with its filter resistor; output of a cell-emulator channel.
     insulation_positive_ohm, insulation_negative_ohm
         Rails to chassis, sound.
-    supply_v, fan_rpm, fan_lag_s, heater_w, board_k_per_w, board_lag_s
-        Auxiliary supply; fan at full speed; heater power into all cells; electronics board over the bleed
-        power.
+    supply_v, supply_dropout_v, supply_w, coil_w
+        Auxiliary supply of the BMS; below the dropout coils, fan and heater have no power; what the
+        electronics and each energised coil draw from it.
+    fan_rpm, fan_lag_s, heater_w, board_k_per_w, board_lag_s
+        Fan at full speed; heater power into all cells; electronics board over the bleed power.
     coolant_w_per_k, coolant_j_per_k, radiator_w_per_k
         Liquid cooling, if the first is above 0: heat that the coolant carries at full flow (mass flow times
         specific heat), heat capacity of the loop, radiator to the surroundings at full flow. The cells touch
@@ -154,6 +156,9 @@ class PlantSpec:
     insulation_positive_ohm: float = 5e6
     insulation_negative_ohm: float = 5e6
     supply_v: float = 24.0
+    supply_dropout_v: float = 8.0
+    supply_w: float = 6.0
+    coil_w: float = 12.0
     fan_rpm: float = 3000.0
     fan_lag_s: float = 0.5
     heater_w: float = 400.0

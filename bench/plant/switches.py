@@ -17,12 +17,15 @@ from bench.plant.layout import (
     CONTACT_S,
     DAMAGED,
     F_PRECHARGE_OPEN,
+    F_SUPPLY_OPEN,
     F_WELD,
+    IN_SUPPLY_V,
     K_BREAK_A,
     K_CLOSING_S,
     K_INDUCTANCE_H,
     K_OPENING_S,
     K_PYRO_S,
+    K_SUPPLY_DROPOUT_V,
     MAIN_A,
     MAIN_MINUS,
     MAIN_PLUS,
@@ -34,6 +37,12 @@ from bench.plant.layout import (
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+@njit  # type: ignore[untyped-decorator]
+def is_supplied(constant: Floats, fault: Bools, state: Floats) -> bool:
+    """Whether coils, fan and heater have power: the wire is whole, and the auxiliary supply is up."""
+    return not fault[F_SUPPLY_OPEN] and state[IN_SUPPLY_V] >= constant[K_SUPPLY_DROPOUT_V]
 
 
 @njit  # type: ignore[untyped-decorator]

@@ -77,6 +77,50 @@ class NtcTerminals:
         self.connected, self.voltage_v, self.actual_voltage_v = connected, voltage_v, actual_voltage_v
 
 
+class AuxiliaryTerminal:
+    """The low-voltage supply of the BMS, in the place of the rack's own while `connected`.
+
+    Set `connected`, `enabled`, `voltage_v` and `current_a` (limit, not negative). Read `actual_voltage_v` and
+    `actual_current_a`. The BMS draws constant power: a limit below its demand lets the voltage break down.
+    """
+
+    def __init__(self, own_v: float) -> None:
+        self.connected = self.enabled = False
+        self.voltage_v = self.current_a = 0.0
+        self.actual_voltage_v = self.actual_current_a = 0.0
+        self._own_v = own_v
+
+    def deliver(self, demand_w: float) -> float:
+        """Voltage [V] at the BMS while it asks for `demand_w` [W]."""
+        if not self.connected:
+            self.actual_voltage_v = self.actual_current_a = 0.0
+            return self._own_v
+        wanted_a = demand_w / self.voltage_v if self.voltage_v > 0.0 else 0.0
+        holds = self.enabled and wanted_a <= self.current_a
+        self.actual_voltage_v = self.voltage_v if holds else 0.0
+        self.actual_current_a = (wanted_a if holds else self.current_a) if self.enabled else 0.0
+        return self.actual_voltage_v
+
+
+class ChamberTerminal:
+    """The air around the pack. Set `closed` (the pack is in the chamber) and `air_degc`; read `room_degc`."""
+
+    def __init__(self, room_degc: float) -> None:
+        self.closed = False
+        self.air_degc = self.room_degc = room_degc
+
+
+class ThermocoupleTerminal:
+    """Thermocouples on the cells, one per parallel group: `temperature_degc` now, shape (cells,)."""
+
+    def __init__(self, read: Callable[[], Floats]) -> None:
+        self._read = read
+
+    @property
+    def temperature_degc(self) -> Floats:
+        return self._read()
+
+
 class FaultTerminal:
     """Relays that put faults into wiring and power circuit; `names` lists them."""
 
