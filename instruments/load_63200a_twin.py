@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.clock import Clock
 from bench.wires.twin import Reply
-from instruments.accuracy import Accuracy
+from instruments.accuracy import Deviation
 from instruments.scpi import Command, Dialect, Interpreter
 from instruments.scpi_parameters import Boolean, Choice, Number
 from instruments.scpi_status import ScpiError
@@ -102,9 +102,9 @@ class Load63200ATwin:
     ) -> None:
         self.terminal, self.clock, self.options = terminal, clock, options
         generator = np.random.default_rng(seed)
-        self._voltmeter = Accuracy(*options.voltage_accuracy, generator)
-        self._ammeter = Accuracy(*options.current_accuracy, generator)
-        self._input_a = Accuracy(*options.current_accuracy, generator)
+        self._voltmeter = Deviation(*options.voltage_accuracy, generator)
+        self._ammeter = Deviation(*options.current_accuracy, generator)
+        self._input_a = Deviation(*options.current_accuracy, generator)
         self.range_a = options.total_a
         self.fastest = options.total_a / 100.0  # full scale in 100 us
         self.identification = f"Chroma,{options.model},00000000,01.00"

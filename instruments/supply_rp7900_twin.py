@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.clock import Clock
 from bench.wires.twin import Reply
-from instruments.accuracy import Accuracy
+from instruments.accuracy import Deviation
 from instruments.scpi import Command, Dialect, Interpreter
 from instruments.scpi_parameters import Boolean, Choice, Number
 from instruments.scpi_status import ScpiError, StatusGroup
@@ -135,10 +135,10 @@ class Rp7900Twin:
     ) -> None:
         self.terminal, self.clock, self.options = terminal, clock, options
         generator = np.random.default_rng(seed)
-        self._voltmeter = Accuracy(*options.voltage_accuracy, generator)
-        self._ammeter = Accuracy(*options.current_accuracy, generator)
-        self._output_v = Accuracy(*options.voltage_accuracy, generator)
-        self._output_a = Accuracy(*options.current_accuracy, generator)
+        self._voltmeter = Deviation(*options.voltage_accuracy, generator)
+        self._ammeter = Deviation(*options.current_accuracy, generator)
+        self._output_v = Deviation(*options.voltage_accuracy, generator)
+        self._output_a = Deviation(*options.current_accuracy, generator)
         self.highest_v, self.highest_a = 1.02 * options.rated_v, 1.02 * options.total_a
         self.lowest_a, self.lowest_limit_a = -self.highest_a, 0.02 * options.total_a
         self.ovp_max_v = options.highest_ovp_v
