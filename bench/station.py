@@ -40,10 +40,18 @@ ROLE_KINDS: dict[str, type] = {
     "thermistors": roles.Thermistors,
     "faults": roles.FaultBox,
     "meter": roles.Meter,
+    "voltmeter": roles.Voltmeter,
+    "scanner": roles.Scanner,
+    "chamber": roles.Chamber,
+    "auxiliary": roles.Supply,
 }
 
-#: Energy first: sources, then loads, then what could still feed the DUT.
-CLOSING_ORDER = ("charger", "regen", "load", "faults", "cells", "thermistors", "meter")
+#: Energy first: sources, then loads, then what could still feed the DUT. Its own supply is the last, so that
+#: it sees and logs how it was switched off.
+CLOSING_ORDER = (
+    *("charger", "regen", "load", "faults", "cells", "thermistors"),
+    *("chamber", "meter", "voltmeter", "scanner", "auxiliary"),
+)
 
 #: What a DUT that was asked for standby has before the host falls silent [s]; project default.
 OPENS_WITHIN_S = 0.5
