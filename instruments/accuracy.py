@@ -1,7 +1,7 @@
 """Accuracy as a data sheet states it, and how a twin errs within it.
 
-A driver module has `ACCURACY`: what it measures or sets, by the quantity's name, to its `Accuracy`. From there
-come the uncertainty of every trace and the errors of the twin.
+A driver module has `ACCURACY`: what it measures or sets, by the name of the quantity, to its `Accuracy`. From
+there come the uncertainty of every trace and the errors of the twin.
 """
 
 from __future__ import annotations

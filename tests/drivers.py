@@ -17,7 +17,17 @@ from typing import Any
 import numpy as np
 
 import instruments
-from tests.fake_terminals import FakeCells, FakeFaults, FakeLoad, FakeMeter, FakeNtcs, FakeSource
+from tests.fake_terminals import (
+    FakeAuxiliary,
+    FakeCells,
+    FakeChamber,
+    FakeFaults,
+    FakeLoad,
+    FakeMeter,
+    FakeNtcs,
+    FakeSource,
+    FakeThermocouples,
+)
 from tests.rig import Rig, rig
 
 CELLS, SENSORS = 24, 8
@@ -37,7 +47,16 @@ class Found:
 
 def _cells() -> Any:
     cells = FakeCells(np.linspace(3.2, 3.3, CELLS))
-    return SimpleNamespace(cells=cells, meter=FakeMeter(current_a=12.0))
+    return SimpleNamespace(cells=cells, meter=FakeMeter(current_a=12.0), faults=FakeFaults())
+
+
+def _measured() -> Any:
+    return SimpleNamespace(
+        cells=FakeCells(np.linspace(3.2, 3.3, CELLS)),
+        meter=FakeMeter(current_a=12.0),
+        thermocouples=FakeThermocouples(np.linspace(20.0, 43.0, CELLS)),
+        auxiliary=FakeAuxiliary(),
+    )
 
 
 #: File prefix to a function that makes the terminal of that role.
@@ -48,9 +67,13 @@ TERMINALS: dict[str, Callable[[], Any]] = {
     "thermistors": lambda: FakeNtcs(np.full(SENSORS, 2.5)),
     "faultbox": FakeFaults,
     "meter": FakeMeter,
+    "auxiliary": FakeAuxiliary,
+    "chamber": FakeChamber,
+    "voltmeter": FakeMeter,
+    "scanner": _measured,
 }
 
-#: What a driver needs beyond its defaults to meet that terminal.
+#: What a driver needs beyond its defaults to meet that terminal, as far as its options have such a key.
 OPTIONS: dict[str, dict[str, Any]] = {
     "cells": {"boxes": [1, 2], "cells": CELLS},
     "thermistors": {
@@ -61,6 +84,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "reference_v": 5.0,
     },
     "faultbox": {"relays": {"open_sense_wire_0": 0, "open_sense_wire_1": 1, "hvil_open": 5}},
+    "voltmeter": {"point": "pack_v"},
+    "scanner": {
+        "channels": {"101": "cell_v[0]", "102": "cell_v[23]", "103": "pack_v", "104": "temperature_degc[5]"}
+    },
 }
 
 #: Station limits [V], [A] for a rig of that role.
@@ -68,6 +95,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "cells": (5.0, 0.5),
     "faultbox": (60.0, 5.0),
     "meter": (10.0, 4000.0),
+    "auxiliary": (24.0, 2.5),
+    "voltmeter": (300.0, 3.0),
+    "scanner": (300.0, 1.0),
 }
 
 
@@ -93,6 +123,14 @@ def drivers() -> list[Found]:
 
 def rig_of(found: Found) -> Rig:
     """The driver on its twin on the fake terminal of its role, not yet prepared."""
-    max_v, max_a = LIMITS.get(found.role, (100.0, 100.0))
-    options = OPTIONS.get(found.role, {})
+    known = found.driver.Options.model_fields
+    options = {key: value for key, value in OPTIONS.get(found.role, {}).items() if key in known}
+    max_v, max_a = _within_rating(found.driver.Options(**options), *LIMITS.get(found.role, (100.0, 100.0)))
     return rig(found.driver, TERMINALS[found.role](), max_v=max_v, max_a=max_a, **options)
+
+
+def _within_rating(options: Any, max_v: float, max_a: float) -> tuple[float, float]:
+    """The limits of the rig, lower where the instrument is rated for less."""
+    max_v = min(max_v, getattr(options, "rated_v", max_v))
+    max_a = min(max_a, getattr(options, "rated_a", max_a))
+    return max_v, min(max_a, getattr(options, "rated_w", np.inf) / max_v)

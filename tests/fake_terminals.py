@@ -138,3 +138,39 @@ class FakeMeter:
         _, duration_s, rate_hz = self.armed
         time_s = np.arange(round(duration_s * rate_hz)) / rate_hz
         self.recorded = (t_s, -peak_a * np.exp(-time_s / 0.01))
+
+
+@dataclass
+class FakeAuxiliary:
+    """A DUT that draws constant power from its low-voltage supply, and lets go below its demand."""
+
+    demand_w: float = 6.0
+    connected: bool = False
+    enabled: bool = False
+    voltage_v: float = 0.0
+    current_a: float = 0.0
+
+    @property
+    def actual_voltage_v(self) -> float:
+        on = self.connected and self.enabled and self.voltage_v > 0.0
+        return self.voltage_v if on and self.demand_w / self.voltage_v <= self.current_a else 0.0
+
+    @property
+    def actual_current_a(self) -> float:
+        return self.demand_w / self.actual_voltage_v if self.actual_voltage_v else 0.0
+
+
+@dataclass
+class FakeChamber:
+    """Air that is where the chamber puts it."""
+
+    room_degc: float = 22.0
+    closed: bool = False
+    air_degc: float = 22.0
+
+
+@dataclass
+class FakeThermocouples:
+    """Cells at temperatures that a test sets."""
+
+    temperature_degc: np.ndarray

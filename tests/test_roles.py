@@ -8,19 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.errors import InstrumentRefused
+from bench.errors import InstrumentRefused, WireError
+from bench.wires.twin import Reply
 from instruments import roles, supply_rp7900
+from instruments.exchange import LABELS
 from instruments.supply_rp7900 import Rp7900, Rp7900Twin
 from tests.drivers import Found, drivers, rig_of
 from tests.rig import Rig
 
 FOUND = drivers()
 EVERY = pytest.mark.parametrize("found", FOUND, ids=str)
+
+#: Instruments that only look: nothing about them can be on.
+PASSIVE = ("voltmeter", "scanner")
+ACTING = pytest.mark.parametrize("found", [found for found in FOUND if found.role not in PASSIVE], ids=str)
+#: On CAN nobody asks and nobody answers.
+ANSWERING = pytest.mark.parametrize(
+    "found", [found for found in FOUND if found.driver.transport != "can"], ids=str
+)
+SCPI = pytest.mark.parametrize(
+    "found", [found for found in FOUND if found.driver.transport == "visa"], ids=str
+)
 
 
 @dataclass(frozen=True)
@@ -42,37 +54,41 @@ class Kit:
     """
 
     protocol: type
-    act: Callable[[Any], None]
+    act: Callable[[Rig], object]
     acts: Callable[[Rig], bool]
-    too_much: tuple[Callable[[Any], None], ...]
+    too_much: tuple[Callable[[Rig], object], ...]
     obeys_physics: Callable[[Rig], None]
 
 
 def _supply_obeys(bench: Rig) -> None:
-    bench.terminal.emf_v, bench.terminal.ohm = 80.0, 0.1
-    # Constant current: 20 A into 80 V behind 0.1 ohm is 82 V, whatever voltage is set.
-    bench.driver.source(voltage_v=95.0, current_a=20.0)
+    # In shares of the rig's limits v and a: a battery of 0.8 v behind 0.1 v/a.
+    v, a = bench.max_v, bench.max_a
+    bench.terminal.emf_v, bench.terminal.ohm = 0.8 * v, 0.1 * v / a
+    # Constant current: 0.2 a across 0.1 v/a is 0.02 v, whatever voltage is set.
+    bench.driver.source(voltage_v=0.95 * v, current_a=0.2 * a)
     bench.clock.sleep(0.5)
-    assert bench.driver.measure() == pytest.approx((82.0, 20.0), rel=0.01)
-    # Constant voltage: 3 V across 0.1 ohm is 30 A, whatever limit is set.
-    bench.driver.source(voltage_v=83.0, current_a=90.0)
+    assert bench.driver.measure() == pytest.approx((0.82 * v, 0.2 * a), rel=0.01)
+    # Constant voltage: 0.03 v across 0.1 v/a is 0.3 a, whatever limit is set.
+    bench.driver.source(voltage_v=0.83 * v, current_a=0.9 * a)
     bench.clock.sleep(0.5)
-    assert bench.driver.measure() == pytest.approx((83.0, 30.0), rel=0.02)
+    assert bench.driver.measure() == pytest.approx((0.83 * v, 0.3 * a), rel=0.02)
     # A battery above the set voltage takes nothing.
-    bench.terminal.emf_v = 90.0
+    bench.terminal.emf_v = 0.9 * v
     bench.clock.sleep(0.5)
-    assert bench.driver.measure()[1] == pytest.approx(0.0, abs=0.5)
+    assert bench.driver.measure()[1] == pytest.approx(0.0, abs=0.005 * a)
 
 
 def _load_obeys(bench: Rig) -> None:
-    bench.terminal.emf_v, bench.terminal.ohm = 80.0, 0.1
-    bench.driver.sink(current_a=50.0)
+    # In shares of the rig's limits: 0.5 a out of 0.8 v behind 0.1 v/a is 0.05 v less.
+    v, a = bench.max_v, bench.max_a
+    bench.terminal.emf_v, bench.terminal.ohm = 0.8 * v, 0.1 * v / a
+    bench.driver.sink(current_a=0.5 * a)
     bench.clock.sleep(0.5)
-    assert bench.driver.measure() == pytest.approx((75.0, 50.0), rel=0.02)
+    assert bench.driver.measure() == pytest.approx((0.75 * v, 0.5 * a), rel=0.02)
     # A dead bus gives nothing.
     bench.terminal.emf_v = 0.0
     bench.clock.sleep(0.5)
-    assert bench.driver.measure()[1] == pytest.approx(0.0, abs=1.0)
+    assert bench.driver.measure()[1] == pytest.approx(0.0, abs=0.01 * a)
 
 
 def _cells_obey(bench: Rig) -> None:
@@ -121,54 +137,123 @@ def _meter_obeys(bench: Rig) -> None:
     assert trace.value[0] == pytest.approx(-2000.0, rel=0.01)  # discharge is negative
 
 
+def _auxiliary_obeys(bench: Rig) -> None:
+    # A DUT of 6 W: 0.5 A at 12 V, whatever limit is set.
+    bench.terminal.demand_w = 6.0
+    bench.driver.source(voltage_v=12.0, current_a=2.0)
+    bench.clock.sleep(1.0)
+    assert bench.driver.measure() == pytest.approx((12.0, 0.5), rel=0.02, abs=0.02)
+    # A DUT that wants more than the limit breaks the voltage down.
+    bench.terminal.demand_w = 36.0
+    bench.clock.sleep(1.0)
+    assert bench.driver.measure()[0] == pytest.approx(0.0, abs=0.1)
+
+
+def _voltmeter_obeys(bench: Rig) -> None:
+    for pack_v in (80.0, 0.0, 96.5):
+        bench.terminal.pack_v = pack_v
+        assert bench.driver.measure() == pytest.approx(pack_v, abs=0.02)
+
+
+def _scanner_obeys(bench: Rig) -> None:
+    bench.terminal.cells.emf_v[23] = 3.456
+    bench.terminal.thermocouples.temperature_degc[5] = 61.0
+    seen = bench.driver.scan()
+    assert seen["cell_v[0]"] == pytest.approx(3.2, abs=0.002)
+    assert seen["cell_v[23]"] == pytest.approx(3.456, abs=0.002)
+    assert seen["pack_v"] == pytest.approx(80.0, abs=0.05)
+    assert seen["temperature_degc[5]"] == pytest.approx(61.0, abs=2.0)
+
+
+def _chamber_obeys(bench: Rig) -> None:
+    assert bench.driver.measure() == pytest.approx(22.0, abs=1.0)
+    # 10 K at 2 K/min are five minutes: half of it after two and a half, give or take the controller.
+    bench.driver.control(temperature_degc=32.0, rate_k_per_min=2.0)
+    bench.clock.sleep(150.0)
+    assert 24.0 < bench.driver.measure() < 29.5
+    bench.clock.sleep(1200.0)
+    assert bench.driver.measure() == pytest.approx(32.0, abs=1.0)
+    assert bench.terminal.air_degc == pytest.approx(32.0, abs=1.0)
+
+
+def _look(bench: Rig) -> bool:
+    raise AssertionError("a passive instrument has nothing to do")
+
+
 KITS = {
     "supply": Kit(
         roles.Supply,
-        lambda driver: driver.source(voltage_v=85.0, current_a=10.0),
-        lambda bench: bench.terminal.actual_current_a > 5.0,
+        lambda bench: bench.driver.source(voltage_v=0.85 * bench.max_v, current_a=0.1 * bench.max_a),
+        lambda bench: bench.terminal.actual_current_a > 0.05 * bench.max_a,
         (
-            lambda driver: driver.source(voltage_v=100.1, current_a=1.0),
-            lambda driver: driver.source(voltage_v=10.0, current_a=100.1),
+            lambda bench: bench.driver.source(voltage_v=1.001 * bench.max_v, current_a=0.01 * bench.max_a),
+            lambda bench: bench.driver.source(voltage_v=0.1 * bench.max_v, current_a=1.001 * bench.max_a),
+            lambda bench: bench.driver.source(voltage_v=-0.1, current_a=0.01 * bench.max_a),
         ),
         _supply_obeys,
     ),
     "load": Kit(
         roles.Load,
-        lambda driver: driver.sink(current_a=10.0),
-        lambda bench: bench.terminal.actual_current_a > 5.0,
-        (lambda driver: driver.sink(current_a=100.1), lambda driver: driver.sink(current_a=-1.0)),
+        lambda bench: bench.driver.sink(current_a=0.1 * bench.max_a),
+        lambda bench: bench.terminal.actual_current_a > 0.05 * bench.max_a,
+        (
+            lambda bench: bench.driver.sink(current_a=1.001 * bench.max_a),
+            lambda bench: bench.driver.sink(current_a=-0.01 * bench.max_a),
+        ),
         _load_obeys,
     ),
     "cells": Kit(
         roles.CellEmulator,
-        lambda driver: driver.set(voltage_v=3.4),
+        lambda bench: bench.driver.set(voltage_v=3.4),
         lambda bench: bool(bench.terminal.cells.connected.all()),
         (
-            lambda driver: driver.set(voltage_v=5.1),
-            lambda driver: driver.set(voltage_v=3.0, cell=driver.cells),
+            lambda bench: bench.driver.set(voltage_v=5.1),
+            lambda bench: bench.driver.set(voltage_v=3.0, cell=bench.driver.cells),
         ),
         _cells_obey,
     ),
     "thermistors": Kit(
         roles.Thermistors,
-        lambda driver: driver.set(temperature_degc=40.0),
+        lambda bench: bench.driver.set(temperature_degc=40.0),
         lambda bench: bool(bench.terminal.connected.all()),
-        (lambda driver: driver.set(temperature_degc=20.0, sensor=driver.sensors),),
+        (lambda bench: bench.driver.set(temperature_degc=20.0, sensor=bench.driver.sensors),),
         _thermistors_obey,
     ),
     "faultbox": Kit(
         roles.FaultBox,
-        lambda driver: driver.insert(driver.faults[0]),
+        lambda bench: bench.driver.insert(bench.driver.faults[0]),
         lambda bench: bench.terminal.active(bench.driver.faults[0]),
-        (lambda driver: driver.insert("no_such_fault"),),
+        (lambda bench: bench.driver.insert("no_such_fault"),),
         _faults_obey,
     ),
     "meter": Kit(
         roles.Meter,
-        lambda driver: driver.arm(level_a=500.0, duration_s=0.02),
+        lambda bench: bench.driver.arm(level_a=500.0, duration_s=0.02),
         lambda bench: bench.terminal.armed is not None,
-        (lambda driver: driver.arm(level_a=1e6, duration_s=0.02),),
+        (lambda bench: bench.driver.arm(level_a=1e6, duration_s=0.02),),
         _meter_obeys,
+    ),
+    "auxiliary": Kit(
+        roles.Supply,
+        lambda bench: bench.driver.source(voltage_v=12.0, current_a=2.0),
+        lambda bench: bench.terminal.actual_voltage_v > 6.0,
+        (
+            lambda bench: bench.driver.source(voltage_v=1.01 * bench.max_v, current_a=0.1),
+            lambda bench: bench.driver.source(voltage_v=5.0, current_a=1.01 * bench.max_a),
+        ),
+        _auxiliary_obeys,
+    ),
+    "voltmeter": Kit(roles.Voltmeter, _look, _look, (), _voltmeter_obeys),
+    "scanner": Kit(roles.Scanner, _look, _look, (), _scanner_obeys),
+    "chamber": Kit(
+        roles.Chamber,
+        lambda bench: bench.driver.control(temperature_degc=45.0),
+        lambda bench: bool(bench.terminal.closed) and bench.terminal.air_degc > 22.0,
+        (
+            lambda bench: bench.driver.control(temperature_degc=400.0),
+            lambda bench: bench.driver.control(temperature_degc=-273.0),
+        ),
+        _chamber_obeys,
     ),
 }
 
@@ -205,10 +290,10 @@ def test_prepare_leaves_it_off(found: Found):
     assert bench.driver.is_off()
 
 
-@EVERY
+@ACTING
 def test_prepare_switches_off_what_somebody_left_on(found: Found):
     bench = prepared(found)
-    KITS[found.role].act(bench.driver)
+    KITS[found.role].act(bench)
     bench.clock.sleep(0.2)
 
     bench.driver.prepare()
@@ -216,21 +301,21 @@ def test_prepare_switches_off_what_somebody_left_on(found: Found):
     assert bench.driver.is_off()
 
 
-@EVERY
+@ACTING
 def test_it_acts_and_is_then_not_off(found: Found):
     kit, bench = KITS[found.role], prepared(found)
 
-    kit.act(bench.driver)
+    kit.act(bench)
     bench.clock.sleep(0.2)
 
     assert kit.acts(bench)
     assert not bench.driver.is_off()
 
 
-@EVERY
+@ACTING
 def test_off_can_be_said_any_number_of_times_and_is_read_back(found: Found):
     bench = prepared(found)
-    KITS[found.role].act(bench.driver)
+    KITS[found.role].act(bench)
     bench.clock.sleep(0.2)
 
     for _ in range(3):
@@ -240,12 +325,12 @@ def test_off_can_be_said_any_number_of_times_and_is_read_back(found: Found):
     assert bench.driver.is_off()
 
 
-@EVERY
+@ACTING
 def test_it_works_again_after_off(found: Found):
     kit, bench = KITS[found.role], prepared(found)
 
     for _ in range(2):
-        kit.act(bench.driver)
+        kit.act(bench)
         bench.clock.sleep(0.2)
         assert kit.acts(bench)
         bench.driver.off()
@@ -253,13 +338,13 @@ def test_it_works_again_after_off(found: Found):
         assert bench.driver.is_off()
 
 
-@EVERY
+@ACTING
 def test_too_much_is_refused_and_changes_nothing(found: Found):
     bench = prepared(found)
 
     for ask in KITS[found.role].too_much:
         with pytest.raises(InstrumentRefused, match="role"):
-            ask(bench.driver)
+            ask(bench)
 
     assert bench.driver.is_off()
 
@@ -269,10 +354,10 @@ def test_what_it_measures_is_the_terminals_truth(found: Found):
     KITS[found.role].obeys_physics(prepared(found))
 
 
-@EVERY
+@ACTING
 def test_traces_have_their_own_origin_and_rising_time(found: Found):
     bench = prepared(found)
-    KITS[found.role].act(bench.driver)
+    KITS[found.role].act(bench)
     if hasattr(bench.driver, "poll"):
         bench.clock.every(0.2, bench.driver.poll, name="poll")
 
@@ -285,18 +370,88 @@ def test_traces_have_their_own_origin_and_rising_time(found: Found):
         assert trace.value.shape[0] == len(trace)
 
 
-@EVERY
+@ACTING
 def test_the_same_seed_gives_the_same_bytes_at_the_same_times(found: Found):
     transcripts = []
     for _ in range(2):
         bench = prepared(found)
-        KITS[found.role].act(bench.driver)
+        KITS[found.role].act(bench)
         bench.clock.sleep(0.3)
         bench.driver.off()
         transcripts.append(list(bench.transcript))
 
     assert transcripts[0] == transcripts[1]
     assert transcripts[0]
+
+
+@ACTING
+def test_off_works_for_who_has_just_come_in_beside_another(found: Found):
+    bench = prepared(found)
+    KITS[found.role].act(bench)
+    bench.clock.sleep(0.2)
+
+    rescuer = bench.another()
+    rescuer.off()
+    bench.clock.sleep(0.2)
+
+    assert rescuer.is_off()
+    assert bench.driver.is_off()
+
+
+@ANSWERING
+def test_silence_is_an_error_of_the_bench_and_passes(found: Found, monkeypatch: pytest.MonkeyPatch):
+    bench = prepared(found)
+
+    with monkeypatch.context() as mute:
+        mute.setattr(bench.face, "handle", lambda message: None)
+        with pytest.raises(WireError, match="role"):
+            bench.driver.is_off()
+
+    assert bench.driver.is_off()
+
+
+@ANSWERING
+def test_half_a_reply_is_an_error_of_the_bench_and_does_not_spoil_the_next(
+    found: Found, monkeypatch: pytest.MonkeyPatch
+):
+    bench = prepared(found)
+    answer = bench.face.handle
+
+    def half(message: bytes) -> Reply | None:
+        reply = answer(message)
+        return None if reply is None else Reply(reply.data[: len(reply.data) // 2], reply.delay_s)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(bench.face, "handle", half)
+        with pytest.raises(WireError, match="role"):
+            bench.driver.is_off()
+
+    bench.clock.sleep(0.1)
+    assert bench.driver.is_off()
+    assert len(bench.driver.identity()) > 3
+
+
+@SCPI
+def test_prepare_empties_the_error_queue_that_somebody_left(found: Found):
+    bench = rig_of(found)
+    bench.face.handle(b"NONSENSE 1")
+    bench.face.handle(b"MORE:NONSENSE 2")
+
+    bench.driver.prepare()
+
+    error = bench.face.handle(b"SYST:ERR?").data
+    assert error.lstrip(b"+").startswith(b"0"), error
+
+
+@pytest.mark.parametrize("found", [found for found in FOUND if found.role != "faultbox"], ids=str)
+def test_its_accuracy_is_data_with_a_source(found: Found):
+    table = found.module.ACCURACY
+
+    assert table
+    for accuracy in table.values():
+        assert accuracy.bands
+        assert len(accuracy.source) > 3
+        assert accuracy.label in LABELS
 
 
 def test_the_kit_catches_a_twin_that_echoes_its_set_point():
