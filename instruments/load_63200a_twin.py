@@ -112,7 +112,7 @@ class Load63200ATwin:
         self._latched = 0
         self._busy_s = 0.0
         self._fetched = (0.0, 0.0)
-        self._scpi = Interpreter(DIALECT, self)
+        self._scpi = self.ieee488 = Interpreter(DIALECT, self)
         self._apply()
         clock.every(_TICK_S, self.tick, name=f"{options.model} twin")
 

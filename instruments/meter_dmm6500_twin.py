@@ -126,7 +126,7 @@ class Dmm6500Twin:
         self._state, self._block = "EMPTY", 0
         self._started_s = clock.now_s
         self._pending: tuple[str, int] | None = None
-        self._scpi = Interpreter(DIALECT, self)
+        self._scpi = self.ieee488 = Interpreter(DIALECT, self)
 
     def handle(self, message: bytes) -> Reply | None:
         """Run one program message."""

@@ -3,6 +3,7 @@
 What a table says: headers in long form with the short form in capitals, optional nodes in brackets, numeric
 suffixes as `<n>`, and for each the type of its parameters. What the interpreter does: short and long forms in
 any case, `;` and `:` paths, units and multipliers, MIN, MAX and DEF, error queue and IEEE 488.2 commands.
+It also is what the bus has beside messages: status byte, device clear, trigger (`bench.wires.twin.Ieee488`).
 Left out: blocks and channel lists, macros, `*SAV` and `*RCL`.
 """
 
@@ -20,10 +21,12 @@ from typing import Any
 from instruments.scpi_parameters import Number, Parameter, forms
 from instruments.scpi_status import ScpiError, Status
 
-_UNIT = re.compile(r"\s*(:?)(\*?[A-Za-z][\w:]*)(\??)(?:\s+(.*\S))?\s*\Z", re.DOTALL)
+_UNIT = re.compile(r"(:?)(\*?[A-Za-z][\w:]*)(\??)(?:\s+(.*))?\Z", re.DOTALL)
 _DIGITS = re.compile(r"(?<=[A-Z])\d+(?=:|\Z)")
-_OUTSIDE_QUOTES = r"""(?=(?:[^"']|"[^"]*"|'[^']*')*\Z)"""
-_SEMICOLON, _COMMA = (re.compile(sign + _OUTSIDE_QUOTES) for sign in ";,")
+# A string, whole or not, or the sign itself: one pass, however long the message is.
+_SEMICOLON, _COMMA = (re.compile(rf"""\"[^\"]*\"?|'[^']*'?|({sign})""") for sign in ";,")
+_MOST_SUFFIX_DIGITS = 9
+_MOST_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,15 @@ def _find(table: dict[str, Command], header: str) -> tuple[Command | None, tuple
     if (command := table.get(header)) is not None:
         return command, (1,) * command.header.count("<n>")
     command = table.get(_DIGITS.sub("#", header))
-    return command, tuple(int(digits) for digits in _DIGITS.findall(header))
+    # What is longer is out of every range; to convert it would only cost time.
+    suffixes = (int(digits[:_MOST_SUFFIX_DIGITS]) for digits in _DIGITS.findall(header))
+    return command, tuple(suffixes)
+
+
+def _split(sign: re.Pattern[str], text: str) -> list[str]:
+    """The parts of `text` between signs that are not in a string, blanks around them removed."""
+    cuts = [match.start() for match in sign.finditer(text) if match[1]]
+    return [text[a + 1 : b].strip() for a, b in zip([-1, *cuts], [*cuts, len(text)], strict=True)]
 
 
 @lru_cache(maxsize=4096)
@@ -116,14 +127,12 @@ def _parse(dialect: Dialect, message: str) -> tuple[_Call, ...]:
     """The units of a program message. A command error ends it: what follows is not executed."""
     calls: list[_Call] = []
     path = ""
-    for unit in _SEMICOLON.split(message):
-        if not unit.strip():
-            continue
+    for unit in filter(None, _split(_SEMICOLON, message)):
         match = _UNIT.match(unit)
         if match is None:
             return (*calls, _Call(unit, None, False, error=-102))
         root, header, mark, rest = match[1], match[2].upper(), bool(match[3]), match[4] or ""
-        arguments = tuple(part.strip() for part in _COMMA.split(rest)) if rest else ()
+        arguments = tuple(_split(_COMMA, rest)) if rest else ()
         if header.startswith("*"):
             calls.append(_Call(header, None, mark, arguments=arguments))
             continue
@@ -153,7 +162,8 @@ class Interpreter:
     dialect
         The family's table.
     twin
-        Has the methods that the table names, `identification: str`, `reset()`, and is told of nothing else.
+        Has the methods that the table names, `identification: str`, `reset()`, `trigger()` if it can be
+        triggered, and is told of nothing else.
     """
 
     def __init__(self, dialect: Dialect, twin: Any) -> None:
@@ -175,7 +185,9 @@ class Interpreter:
     def execute(self, message: bytes) -> bytes | None:
         """Run one program message; the response with its line feed, None if there is nothing to say."""
         answers: list[str] = []
-        for call in _parse(self.dialect, message.decode("latin-1")):
+        text = message.decode("latin-1")
+        parse = _parse if len(text) <= _MOST_REMEMBERED else _parse.__wrapped__
+        for call in parse(self.dialect, text):
             try:
                 if call.error:
                     raise ScpiError(call.error)
@@ -188,6 +200,32 @@ class Interpreter:
             if answer is not None:
                 answers.append(answer)
         return ";".join(answers).encode("latin-1") + b"\n" if answers else None
+
+    # What the bus has beside messages.
+
+    def status_byte(self, *, message_available: bool) -> int:
+        """The status byte. Bit 6 is what `*STB?` says, the summary; a poll does not reset it."""
+        return self.status.byte(message_available=message_available)
+
+    def device_clear(self) -> None:
+        """Nothing is half in and nothing waits here: messages run whole. Settings and errors stay."""
+
+    def trigger(self) -> None:
+        """Do what `*TRG` does; what the instrument declines is in its error queue."""
+        try:
+            self._trigger()
+        except ScpiError as error:
+            self.status.add(error)
+
+    def query_error(self, code: int) -> None:
+        """Queue -410 or -420: a response was not read, or there was none."""
+        self.status.add(ScpiError(code))
+
+    def _trigger(self) -> None:
+        trigger: Callable[[], object] | None = getattr(self.twin, "trigger", None)
+        if trigger is None:
+            raise ScpiError(-211)
+        trigger()
 
     def _run(self, call: _Call) -> str | None:
         command = call.command
@@ -252,6 +290,7 @@ class Interpreter:
         actions: dict[str, Callable[[], object]] = {
             "*CLS": status.clear,
             "*RST": self._reset,
+            "*TRG": self._trigger,
             "*WAI": lambda: None,
             "*OPC": lambda: setattr(status, "standard_event", status.standard_event | 1),
             "*ESE": lambda: setattr(status, "standard_enable", self._register(call)),

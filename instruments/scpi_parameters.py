@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from instruments.scpi_status import ScpiError
 
 _MULTIPLIERS = {"": 1.0, "U": 1e-6, "M": 1e-3, "K": 1e3, "MA": 1e6}
-_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:E[+-]?\d+)?)\s*([A-Z%/]*)\Z")
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:E[+-]?\d+)?)\s*([A-Z%/]*)\Z")
 
 
 def forms(mnemonic: str) -> tuple[str, str]:

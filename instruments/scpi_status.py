@@ -27,6 +27,8 @@ TEXTS = {
     -224: "Illegal parameter value",
     -230: "Data corrupt or stale",
     -350: "Queue overflow",
+    -410: "Query INTERRUPTED",
+    -420: "Query UNTERMINATED",
 }
 
 

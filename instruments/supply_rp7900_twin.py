@@ -148,7 +148,7 @@ class Rp7900Twin:
         self._ramp_v = 0.0
         self._limiting_s = self._low_s = 0.0
         self._busy_s = 0.0
-        self._scpi = Interpreter(DIALECT, self)
+        self._scpi = self.ieee488 = Interpreter(DIALECT, self)
         self._apply()
         clock.every(_TICK_S, self.tick, name=f"{options.model} twin")
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.wires.twin import Ieee488
 from instruments.scpi import Command, Dialect, Interpreter, expand
 from instruments.scpi_parameters import Boolean, Choice, Number, Text
 from instruments.scpi_status import ScpiError
@@ -292,6 +293,63 @@ def test_identification_and_operation_complete(box: Box):
     assert box.say("*OPC?") == "1"
     box.say("*CLS;*OPC")
     assert box.say("*ESR?") == "1"
+
+
+def test_trigger_is_the_same_from_the_bus_and_as_a_message(box: Box):
+    box.trigger = lambda: setattr(box, "cleared", box.cleared + 1)  # type: ignore[attr-defined]
+
+    box.say("*TRG")
+    box.interpreter.trigger()
+
+    assert box.cleared == 2
+    assert box.say("SYST:ERR?") == '+0,"No error"'
+
+
+def test_an_instrument_without_a_trigger_ignores_it_and_says_so(box: Box):
+    box.say("*TRG")
+    box.interpreter.trigger()
+
+    assert [box.say("SYST:ERR?") for _ in range(3)] == [*2 * ['-211,"Trigger ignored"'], '+0,"No error"']
+
+
+def test_the_bus_reads_the_status_byte_without_a_message(box: Box):
+    box.say("*CLS;*ESE 4;*SRE 32")
+    assert isinstance(box.interpreter, Ieee488)
+    assert box.interpreter.status_byte(message_available=False) == 0
+    assert box.interpreter.status_byte(message_available=True) == 16
+
+    box.interpreter.query_error(-410)
+
+    assert box.interpreter.status_byte(message_available=False) == 4 + 32 + 64  # queue, query error, service
+    assert box.say("SYST:ERR?") == '-410,"Query INTERRUPTED"'
+
+
+def test_device_clear_leaves_settings_and_errors(box: Box):
+    box.say("VOLT 12;:X")
+
+    box.interpreter.device_clear()
+
+    assert box.say("VOLT?;:SYST:ERR?") == '+1.20000000E+01;-113,"Undefined header"'
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("STAT:QUES" + "1" * 5000 + ":COND?", -114),
+        ("VOLT " + "1" * 400_000 + "!", -104),
+        ("VOLT" + " " * 400_000, -109),
+        (";" * 400_000 + "X", -113),
+        ("VOLT 1" + "," * 400_000, -108),
+        ("'" * 400_001, -102),
+        ("A" * 400_000 + "&", -102),
+    ],
+    ids=["suffix", "digits", "blanks", "semicolons", "commas", "quotes", "letters"],
+)
+def test_long_nonsense_is_refused_in_time_that_grows_with_its_length(box: Box, message: str, error: int):
+    # What grows with the square of the length would take minutes to hours here, and everyone would wait.
+    box.say(message)
+
+    assert str(box.say("SYST:ERR?")).startswith(f"{error},")
 
 
 @given(st.binary(max_size=60))

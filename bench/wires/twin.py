@@ -64,6 +64,10 @@ class Ieee488(Protocol):
         """Group execute trigger: what `*TRG` does."""
         ...
 
+    def query_error(self, code: int) -> None:
+        """The exchange of messages broke: -410 a response was not read, -420 there was none to read."""
+        ...
+
 
 def face_of(twin: Any, face: str) -> Any:
     """What answers at the connector `face` of a twin; the twin itself if it has but one ("").
