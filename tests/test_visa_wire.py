@@ -161,11 +161,29 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_closed_port_is_one_clear_error():
-    address = f"TCPIP::127.0.0.1::{closed_port()}::SOCKET"
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("TCPIP::127.0.0.1::{}::SOCKET", "did not answer .* refused"),
+        ("TCPIP::127.0.0.1::hislip0,{}::INSTR", "could not be opened .* VI_ERROR_RSRC_NFOUND"),
+        ("TCPIP::127.0.0.1,{}::inst0::INSTR", "could not be opened .* refused"),
+    ],
+    ids=["socket", "HiSLIP", "VXI-11"],
+)
+def test_a_closed_port_is_one_clear_error(address: str, message: str):
+    address = address.format(closed_port())
 
-    with pytest.raises(WireError, match="did not answer"):
+    with pytest.raises(WireError, match=message):
         open_visa(address, clock=Clock(virtual=False), role="load", transcript=Transcript(), timeout_s=0.2)
+
+
+def test_a_twin_that_is_broken_is_not_a_broken_link():
+    class Broken:
+        def handle(self, message: bytes) -> None:
+            raise NotImplementedError("the twin forgot something")
+
+    with pytest.raises(NotImplementedError, match="the twin forgot something"):
+        opened(Broken(), Clock())  # type: ignore[arg-type]
 
 
 def test_a_real_socket_speaks_the_same_and_does_not_wait_for_nagle():

@@ -2,13 +2,16 @@
 
 A twin is reached through a VISA library in process, so that `query`, terminations and time-outs are
 pyvisa's. An answer takes the twin's time; silence takes the time-out; both are bench time. Raw sockets and
-twins have neither device clear nor serial poll, so drivers use `*STB?`.
+twins have neither device clear nor serial poll, so drivers use `*STB?`. HiSLIP and VXI-11 (`INSTR`) have
+both, and mark the end of a message themselves; the line feed stays, so that a driver sends the same bytes.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pyvisa
@@ -16,6 +19,7 @@ from pyvisa import constants
 from pyvisa.highlevel import VisaLibraryBase
 from pyvisa.resources import MessageBasedResource
 from pyvisa.typing import VISARMSession, VISASession
+from pyvisa_py.protocols.rpc import RPCError
 
 from bench.clock import Clock
 from bench.errors import StationInvalid, WireError
@@ -45,8 +49,9 @@ def open_visa(
     Parameters
     ----------
     address
-        A VISA resource name (`TCPIP::192.168.0.21::5025::SOCKET`, `ASRL/dev/ttyUSB0::INSTR`), opened with
-        pyvisa-py, or `twin://<name>`.
+        A VISA resource name (`TCPIP::192.168.0.21::5025::SOCKET`, `TCPIP::192.168.0.21::hislip0::INSTR`,
+        `TCPIP::192.168.0.21::inst0::INSTR`, `ASRL/dev/ttyUSB0::INSTR`), opened with pyvisa-py, or
+        `twin://<name>`.
     clock
         Whose time the transcript shows, and in which a twin answers.
     role
@@ -67,27 +72,35 @@ def open_visa(
         If the address is no VISA name, or a `twin://` address comes without a twin.
     """
     manager, name = _manager(address, clock, role, twin)
-    resource: MessageBasedResource | None = None
     try:
         resource = cast(
             MessageBasedResource,
             manager.open_resource(name, read_termination="\n", write_termination="\n"),
         )
-        resource.timeout = timeout_s * 1000
-        _send_without_delay(resource)
-        resource.visalib = cast(
-            VisaLibraryBase, _Recorder(resource.visalib, clock=clock, role=role, transcript=transcript)
-        )
+    except Exception as error:  # pyvisa-py has a class for some reasons only: a link refused is none of them
+        raise WireError(
+            f"{role} ({address}) could not be opened at {clock.now_s:.3f} s: {_words(error)}. Is it on, "
+            "connected, and not held by another program?"
+        ) from error
+    resource.timeout = timeout_s * 1000
+    _send_without_delay(resource)
+    resource.visalib = cast(
+        VisaLibraryBase, _Recorder(resource.visalib, clock=clock, role=role, transcript=transcript)
+    )
+    try:
         if probe is not None:
             resource.query(probe)
     except (pyvisa.errors.InvalidSession, pyvisa.errors.VisaIOError, OSError, ValueError) as error:
-        if resource is not None:
-            resource.close()
+        resource.close()
         raise WireError(
             f"{role} ({address}) did not answer {probe!r} within {timeout_s:g} s at {clock.now_s:.3f} s: "
-            f"{error}. Is it on, connected, and not held by another program?"
+            f"{_words(error)}. Is it on, connected, and not held by another program?"
         ) from error
     return resource
+
+
+def _words(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _manager(
@@ -116,6 +129,17 @@ def _send_without_delay(resource: MessageBasedResource) -> bool:
     return True
 
 
+@contextmanager
+def _broken_link(library: VisaLibraryBase) -> Iterator[None]:
+    """Where pyvisa-py has no VISA status for an `INSTR` session whose partner is gone, give it one."""
+    try:
+        yield
+    except (RuntimeError, RPCError) as error:
+        if isinstance(library, _TwinLibrary):  # then it is a mistake in the twin
+            raise
+        raise pyvisa.errors.VisaIOError(constants.StatusCode.error_connection_lost) from error
+
+
 class _Recorder:
     """Stands before a VISA library and writes down what crosses it."""
 
@@ -127,10 +151,12 @@ class _Recorder:
 
     def write(self, session: VISASession, data: bytes) -> tuple[int, constants.StatusCode]:
         self._transcript.add(self._clock.now_s, self._role, ">", data)
-        return self._library.write(session, data)
+        with _broken_link(self._library):
+            return self._library.write(session, data)
 
     def read(self, session: VISASession, count: int) -> tuple[bytes, constants.StatusCode]:
-        data, status = self._library.read(session, count)
+        with _broken_link(self._library):
+            data, status = self._library.read(session, count)
         self._transcript.add(self._clock.now_s, self._role, "<", data)
         return data, status
 
