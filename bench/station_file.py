@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,39 +19,69 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Positive = Annotated[float, Field(gt=0)]
+
+
 class Calibration(_Section):
     """Until when the instrument may be believed, and who says so."""
 
-    due: dt.date
-    certificate: str
+    due: dt.date = Field(description="the last day on which it holds")
+    certificate: str = Field(description="number of the certificate")
 
 
 class _Connected(_Section):
     """Whatever has an address."""
 
-    address: str = Field(min_length=1)
+    address: str = Field(min_length=1, description="what the wire library takes; twin://; sim+<door>://")
 
     @property
     def is_twin(self) -> bool:
         """Whether a stand-in in this process answers there."""
         return self.address.startswith("twin://")
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a stand-in in a child process answers there, through a real port."""
+        return _SERVED.match(self.address) is not None
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether a stand-in answers there, here or in a child process."""
+        return self.is_twin or self.is_served
+
+    @property
+    def terminal(self) -> str:
+        """Where in the emulated rack a stand-in is wired: `charger`, `cells+meter`."""
+        return self.address.partition("://")[2]
+
+    @property
+    def door(self) -> str:
+        """Through which kind of port a served stand-in is reached: `hislip`, `pty`, ..."""
+        match = _SERVED.match(self.address)
+        return match[1] if match else ""
+
 
 class RoleEntry(_Connected):
     """One instrument of the station.
 
-    `address` is what the wire library takes (`TCPIP::192.168.0.21::5025::SOCKET`, `/dev/ttyUSB0`,
-    `tcp://host:502`, `can:<interface>:<channel>`), or `twin://<terminal>` for its stand-in.
+    `address` is what the wire library takes (`TCPIP::192.0.2.21::5025::SOCKET`, `/dev/ttyUSB0`,
+    `tcp://host:502`, `can:<interface>:<channel>`), `twin://<terminal>` for its stand-in in this process, or
+    `sim+<door>://<terminal>` for its stand-in in a child process, behind a real port.
     """
 
     driver: str = Field(pattern=r"^[\w.]+:\w+$", description="module:Class")
     serial: str | None = Field(default=None, description="must occur in the identity before energy")
+    firmware: str | None = Field(default=None, description="must occur in the identity before energy")
     calibration: Calibration | None = None
-    max_v: Annotated[float, Field(gt=0)] = Field(description="the bench refuses more [V]")
-    max_a: Annotated[float, Field(gt=0)] = Field(description="the bench refuses more [A]")
-    poll_s: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="period of its measurements [s]"
+    max_v: Positive | None = Field(default=None, description="the bench refuses more [V]")
+    max_a: Positive | None = Field(default=None, description="the bench refuses more [A]")
+    max_w: Positive | None = Field(default=None, description="the bench refuses more [W]")
+    max_wh: Positive | None = Field(
+        default=None, description="energy through this instrument in one scenario; then it goes off [Wh]"
     )
+    min_degc: float | None = Field(default=None, description="the bench refuses less [degC]")
+    max_degc: float | None = Field(default=None, description="the bench refuses more [degC]")
+    poll_s: Positive | None = Field(default=None, description="period of its measurements [s]")
     options: dict[str, Any] = Field(default_factory=dict, description="checked by the driver")
 
 
@@ -58,15 +89,62 @@ class DutEntry(_Connected):
     """Where the DUT is connected; its protocol and speed are in the profile."""
 
 
+class SafeStateEntry(_Section):
+    """How this bench is made safe: in which order, how long it may take, what counts as dead."""
+
+    order: tuple[str, ...] = Field(
+        default=(), description="roles, first to last; those not named follow in the usual order"
+    )
+    within_s: Positive = Field(default=10.0, description="bound for all of it [s]")
+    role_within_s: Positive = Field(default=2.0, description="bound for one instrument [s]")
+    rest_current_a: Positive = Field(default=2.0, description="less than this is no pack current [A]")
+    rest_within_s: Positive = Field(default=2.0, description="how long the current may take to die away [s]")
+
+
+class GuardEntry(_Section):
+    """The watchman: a second process that makes the bench safe when the run cannot."""
+
+    enabled: bool | None = Field(default=None, description="default: on a wall clock, yes")
+    silence_s: Positive = Field(
+        default=5.0, description="a run that is silent for longer is taken for dead [s]"
+    )
+
+
+class RatingsEntry(_Section):
+    """What the wiring between instruments and DUT stands; for the plan that is made before energy."""
+
+    harness_v: Positive | None = None
+    harness_a: Positive | None = Field(default=None, description="continuous [A]")
+    fuse_a: Positive | None = Field(default=None, description="rated current of the main fuse [A]")
+    fuse_i2t_a2s: Positive | None = Field(default=None, description="melting integral [A2s]")
+
+
+class LeaseEntry(_Section):
+    """Who may use a shared bench, and where that is written down."""
+
+    folder: Path | None = Field(default=None, description="default: below the user's state folder")
+    minutes: Positive = Field(default=2.0, description="a lease that is not renewed for longer is stale")
+
+
 class StationFile(_Section):
     """One bench."""
 
-    name: str
+    name: str = Field(pattern=r"^[\w.-]+$")
     clock: Literal["virtual", "wall"]
+    speed: Positive = Field(default=1.0, description="bench seconds per second, if all of it is emulated")
     seed: int = 0
     dut: DutEntry
     roles: dict[str, RoleEntry]
+    safe_state: SafeStateEntry = SafeStateEntry()
+    guard: GuardEntry = GuardEntry()
+    ratings: RatingsEntry = RatingsEntry()
+    lease: LeaseEntry = LeaseEntry()
     path: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a child process has to serve it."""
+        return any(entry.is_served for entry in self.connected().values())
 
     def connected(self) -> dict[str, _Connected]:
         """Every instrument by role, and the DUT."""
@@ -97,16 +175,47 @@ def load_station(name_or_file: str) -> StationFile:
         station = StationFile.model_validate({**read_toml(path, StationInvalid), "path": path})
     except ValidationError as error:
         raise explained(str(path), error, StationFile, StationInvalid, EXPECTED_OF) from error
-    real = [name for name, entry in station.connected().items() if not entry.is_twin]
-    if station.clock == "virtual" and real:
-        raise StationInvalid(
-            f"{path}: clock",
-            expected='"wall", because a real instrument does not follow virtual time',
-            found=f'"virtual" with real addresses for {", ".join(real)}',
-        )
+    _check(station)
     return station
 
 
-_ADDRESS = "a VISA name, a serial device, tcp://<host>:<port>, can:<interface>:<channel> or twin://<terminal>"
+def _check(station: StationFile) -> None:
+    """What one key alone cannot say wrong."""
+    path, entries = station.path, station.connected()
+    ported = [name for name, entry in entries.items() if not entry.is_twin]
+    if station.clock == "virtual" and ported:
+        raise StationInvalid(
+            f"{path}: clock",
+            expected='"wall", because a real port does not follow virtual time',
+            found=f'"virtual" with real ports for {", ".join(ported)}',
+        )
+    twins = [name for name, entry in entries.items() if entry.is_twin]
+    if station.is_served and twins:
+        raise StationInvalid(
+            f"{path}: [roles.{twins[0]}] address",
+            expected="sim+<door>://<terminal>, as the others: one process holds the whole emulated rack",
+            found=repr(entries[twins[0]].address),
+        )
+    real = [name for name, entry in entries.items() if not entry.is_emulated]
+    if station.speed != 1.0 and real:
+        raise StationInvalid(
+            f"{path}: speed",
+            expected="1, because a real instrument does not follow a fast clock",
+            found=f"{station.speed:g} with real addresses for {', '.join(real)}",
+        )
+    if unknown := [name for name in station.safe_state.order if name not in station.roles]:
+        raise StationInvalid(
+            f"{path}: [safe_state] order",
+            expected=f"roles {', '.join(station.roles)}",
+            found=repr(unknown[0]),
+        )
+
+
+_SERVED = re.compile(r"sim\+([a-z0-9]+)://")
+
+_ADDRESS = (
+    "a VISA name, a serial device, tcp://<host>:<port>, can:<interface>:<channel>, twin://<terminal> "
+    "or sim+<door>://<terminal>"
+)
 #: What some keys should hold, in words.
 EXPECTED_OF = {"address": _ADDRESS, "driver": 'a driver as "module:Class"'}

@@ -16,6 +16,7 @@ from bench.clock import Clock
 from bench.errors import BenchError, NotReady, StationInvalid, UnsafeState
 from bench.procedure import Bench
 from bench.station import CLOSING_ORDER, ROLE_KINDS, Station, check_drivers
+from bench.station.opening import Opener
 from bench.station_file import load_station
 from dut_profiles.profile import load_profile
 from instruments.supply_rp7900 import Rp7900
@@ -88,11 +89,11 @@ def test_instruments_are_opened_in_the_order_of_the_file_and_all_identified_befo
 ) -> None:
     steps: list[str] = []
     station = make()
-    opened, identified = station._open_role, station._check_identity
+    opened, identified = Opener.role, station._check_identity
 
-    def open_role(name: str, entry: Any) -> Any:
+    def open_role(self: Opener, name: str) -> Any:
         steps.append(f"open {name}")
-        return opened(name, entry)
+        return opened(self, name)
 
     def check_identity(name: str, entry: Any) -> None:
         steps.append(f"identify {name}")
@@ -104,7 +105,7 @@ def test_instruments_are_opened_in_the_order_of_the_file_and_all_identified_befo
         steps.append("prepare")
         prepare(self)
 
-    monkeypatch.setattr(station, "_open_role", open_role)
+    monkeypatch.setattr(Opener, "role", open_role)
     monkeypatch.setattr(station, "_check_identity", check_identity)
     monkeypatch.setattr(Rp7900, "prepare", prepared)
     with station:
@@ -331,7 +332,7 @@ def test_current_that_still_flows_is_seen_by_another_instrument(make: Make) -> N
     station.dut.stop = lambda: None  # type: ignore[method-assign]
 
     with pytest.raises(
-        UnsafeState, match=r"pack current: UnsafeState: expected less than 2.0 A, still (19|20)\."
+        UnsafeState, match=r"pack: current: UnsafeState: expected less than 2 A, still (19|20)\."
     ):
         station.close()
 
@@ -430,3 +431,21 @@ def test_energy_is_off_after_a_signal(tmp_path: Path, name: str) -> None:
     assert "1 error" in done.stdout
     assert len(runs_in(tmp_path / "results")) == 1
     assert (runs_in(tmp_path / "results")[0] / "evidence/seal.json").is_file()
+
+
+def test_a_source_without_a_ceiling_is_not_opened(make: Make) -> None:
+    station = make(("max_a   = 240.0\n", ""))
+
+    with pytest.raises(StationInvalid, match=r"\[roles.charger\] max_a: expected a limit for every charger"):
+        check_drivers(station.file, PROFILE)
+
+
+def test_the_station_states_the_order_in_which_energy_goes_off(make: Make) -> None:
+    station = make(("[dut]\naddress", '[safe_state]\norder = ["load", "regen"]\n\n[dut]\naddress'))
+    with station:
+        pass
+
+    assert station.safe_report is not None
+    off = [step.role for step in station.safe_report.steps if step.action == "off"]
+    assert off[:3] == ["load", "regen", "charger"]
+    assert station.safe_report.confirmed

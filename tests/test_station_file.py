@@ -52,8 +52,14 @@ def test_every_shipped_station_loads(name: str) -> None:
     assert find_station(name).is_file()
 
 
-ADDRESS = "a VISA name, a serial device, tcp://<host>:<port>, can:<interface>:<channel> or twin://<terminal>"
-ROLE_KEYS = "one of the keys address, driver, serial, calibration, max_v, max_a, poll_s, options"
+ADDRESS = (
+    "a VISA name, a serial device, tcp://<host>:<port>, can:<interface>:<channel>, twin://<terminal> "
+    "or sim+<door>://<terminal>"
+)
+ROLE_KEYS = (
+    "one of the keys address, driver, serial, firmware, calibration, max_v, max_a, max_w, max_wh, min_degc, "
+    "max_degc, poll_s, options"
+)
 MISTAKES = {
     "no address": (
         'address = "twin://charger"\n',
@@ -82,13 +88,6 @@ MISTAKES = {
         "[roles.charger.driver]",
         'a driver as "module:Class"',
         "'instruments.supply_rp7900'",
-    ),
-    "no limit": (
-        "max_v = 150.0\n",
-        "",
-        "[roles.charger.max_v]",
-        "this key or table",
-        "nothing",
     ),
     "limit of zero": (
         "max_a = 60.0",
@@ -130,13 +129,13 @@ MISTAKES = {
         "maxv",
         "[roles.charger.maxv]",
         ROLE_KEYS,
-        "'maxv' (1 more)",
+        "'maxv'",
     ),
     "misspelt key at the top": (
         "seed",
         "sed",
         "[sed]",
-        "one of the keys name, clock, seed, dut, roles",
+        "one of the keys name, clock, speed, seed, dut, roles, safe_state, guard, ratings, lease",
         "'sed'",
     ),
     "misspelt key of the DUT": (
@@ -187,7 +186,7 @@ def test_virtual_time_is_not_for_real_instruments(path: Path) -> None:
         load_station(str(path))
 
     assert 'clock: expected "wall"' in str(caught.value)
-    assert 'found "virtual" with real addresses for charger.' in str(caught.value)
+    assert 'found "virtual" with real ports for charger.' in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["nope", "nope.toml", ".", ""])
@@ -226,3 +225,62 @@ def test_a_value_that_the_profile_does_not_have_is_told(value: str) -> None:
         "mine.toml: [roles.cells.options] cells: expected $sense_wires or a value of the profile such as "
         f"$pack.cells, found {value!r}."
     )
+
+
+SERVED = """
+name  = "served"
+clock = "wall"
+speed = 4.0
+
+[dut]
+address = "sim+slcan://dut"
+
+[roles.charger]
+driver  = "instruments.supply_rp7900:Rp7900"
+address = "sim+hislip://charger"
+max_v   = 150.0
+max_a   = 60.0
+
+[roles.load]
+driver  = "instruments.load_63200a:Load63200A"
+address = "sim+socket://load"
+max_v   = 150.0
+max_a   = 60.0
+
+[safe_state]
+order    = ["load", "charger"]
+within_s = 3.0
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "served.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_served_station_says_door_and_terminal(tmp_path: Path) -> None:
+    station = load_station(written(tmp_path, SERVED))
+
+    charger = station.roles["charger"]
+    assert (charger.is_twin, charger.is_served, charger.is_emulated) == (False, True, True)
+    assert (charger.door, charger.terminal) == ("hislip", "charger")
+    assert station.is_served
+    assert station.safe_state.order == ("load", "charger")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('"sim+socket://load"', '"twin://load"', "one process holds the whole emulated rack"),
+        ('"sim+socket://load"', '"TCPIP::192.0.2.1::5025::SOCKET"', "does not follow a fast clock"),
+        ('clock = "wall"', 'clock = "virtual"', "does not follow virtual time"),
+        ('["load", "charger"]', '["lod"]', "expected roles charger, load, found 'lod'"),
+        ("speed = 4.0", "speed = 0", "greater than 0"),
+    ],
+)
+def test_what_does_not_go_together_is_told(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+    assert old in SERVED
+
+    with pytest.raises(StationInvalid, match=complaint):
+        load_station(written(tmp_path, SERVED.replace(old, new)))

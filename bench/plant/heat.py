@@ -60,7 +60,8 @@ def thermistor_ohm(temperature_degc: float, r25_ohm: float, beta_k: float) -> fl
 @njit  # type: ignore[untyped-decorator]
 def heater_on(constant: Floats, fault: Bools, state: Floats) -> bool:
     """Whether the heater heats: commanded and supplied, or stuck."""
-    return fault[F_HEATER_STUCK] or (state[IN_HEATER] != 0.0 and is_supplied(constant, fault, state))
+    asked: bool = state[IN_HEATER] != 0.0 and is_supplied(constant, fault, state)
+    return fault[F_HEATER_STUCK] or asked
 
 
 @njit  # type: ignore[untyped-decorator]

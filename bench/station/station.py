@@ -1,0 +1,270 @@
+"""A station: instruments and DUT opened in order, closed in reverse, energy off first and read back.
+
+Half-open is closed too. Identity and calibration are checked before anything is energised.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.clock import Clock
+from bench.dut import Dut
+from bench.emulated_bms.defects import Defect
+from bench.errors import NotReady, StationInvalid, UnsafeState, WireError
+from bench.rack import ORDER_POLL, PackState, Rack
+from bench.record import Record, Trace
+from bench.station.opening import Opener, close_wire
+from bench.station.safe_state import (
+    OPENS_WITHIN_S,
+    SafeReport,
+    SafeStep,
+    attempt,
+    demand_no_current,
+    demand_off,
+    order_of,
+)
+from bench.station_file import RoleEntry, StationFile
+from bench.wires.can import write_blf
+from bench.wires.transcript import Transcript
+from dut_profiles.profile import Profile
+from instruments import roles
+
+
+class Station:
+    """One bench with its DUT, for one test.
+
+    Parameters
+    ----------
+    file
+        The station as read and checked.
+    profile
+        The DUT.
+    seed
+        For the emulated parts; a real bench has none.
+    pack
+        The pack that the scenario wants to find.
+    defects
+        Seeded into an emulated BMS.
+    addresses
+        Role (and "dut") to address, for stand-ins that a child process serves.
+
+    Raises
+    ------
+    StationInvalid
+        If defects are to be seeded into a real DUT, or a driver cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        file: StationFile,
+        profile: Profile,
+        *,
+        seed: int | None = None,
+        pack: PackState | None = None,
+        defects: Sequence[Defect] = (),
+        addresses: Mapping[str, str] | None = None,
+    ) -> None:
+        self.file, self.profile = file, profile
+        self.clock = Clock(virtual=file.clock == "virtual", speed=file.speed)
+        self.transcript = Transcript()
+        self.instruments: dict[str, roles.Instrument] = {}
+        self.identities: dict[str, str] = {}
+        self.rack: Rack | None = None
+        self._seed = file.seed if seed is None else seed
+        check_defects(file, defects)
+        if any(entry.is_twin for entry in file.connected().values()):
+            self.rack = Rack(profile, self.clock, seed=self._seed, pack=pack or PackState(), defects=defects)
+        self._dut: Dut | None = None
+        self._wires: list[tuple[str, Any]] = []
+        self._addresses = dict(addresses or {})
+        self._closed = False
+        #: What making safe came to, once closed.
+        self.safe_report: SafeReport | None = None
+        self.record = Record([self], now_s=lambda: self.clock.now_s)
+
+    def __enter__(self) -> Station:
+        try:
+            self.open()
+        except BaseException as error:
+            # Nothing was energised yet: what stopped the opening is the news, not what could not be closed.
+            try:
+                self.close()
+            except UnsafeState as unsafe:
+                error.add_note(str(unsafe))
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def dut(self) -> Dut:
+        """The DUT, once open."""
+        if self._dut is None:
+            raise NotReady(f"station {self.file.name}: the DUT is not open")
+        return self._dut
+
+    def role(self, name: str) -> Any:
+        """The driver of a role.
+
+        Raises
+        ------
+        NotReady
+            If the station has no such role.
+        """
+        if name not in self.instruments:
+            raise NotReady(
+                f"station {self.file.name} ({self.file.path}): expected [roles.{name}] with a driver, "
+                f"found roles {', '.join(self.file.roles)}."
+            )
+        return self.instruments[name]
+
+    def fault_box(self, fault: str) -> roles.FaultBox:
+        """The box that holds `fault`. Raises `NotReady` if none does."""
+        boxes = [box for box in self.instruments.values() if isinstance(box, roles.FaultBox)]
+        for box in boxes:
+            if fault in box.faults:
+                return box
+        known = ", ".join(name for box in boxes for name in box.faults) or "none"
+        raise NotReady(f"station {self.file.name}: expected a fault box with {fault!r}, found {known}.")
+
+    def traces(self) -> dict[str, Trace]:
+        """What every instrument measured and the DUT reported, by standard name."""
+        found: dict[str, Trace] = {}
+        for source in [*self.instruments.values(), self._dut]:
+            if source is not None:
+                found.update(source.traces())
+        return found
+
+    def open(self) -> None:
+        """Open, identify and prepare every instrument, then reach the DUT.
+
+        Raises
+        ------
+        NotReady
+            Nobody answers at an address, wrong identity, calibration overdue, too few channels for the DUT.
+        """
+        opener = Opener(
+            self.file,
+            self.profile,
+            clock=self.clock,
+            transcript=self.transcript,
+            rack=self.rack,
+            seed=self._seed,
+            addresses=self._addresses,
+        )
+        for name, entry in self.file.roles.items():
+            self._check_calibration(name, entry)
+        try:
+            for name, entry in self.file.roles.items():
+                wire, self.instruments[name] = opener.role(name)
+                self._wires.append((name, wire))
+                self._check_identity(name, entry)
+        except WireError as error:
+            raise NotReady(
+                f"station {self.file.name} ({self.file.path}): {error} Nothing was energised."
+            ) from error
+        self._check_size()
+        for instrument in self.instruments.values():
+            instrument.prepare()
+        for name, entry in self.file.roles.items():
+            poll = getattr(self.instruments[name], "poll", None)
+            if poll is not None and entry.poll_s is not None:
+                self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
+        wire, self._dut = opener.dut()
+        self._wires.append(("dut", wire))
+
+    def close(self) -> None:
+        """Take energy away, read back that it is gone, let go of the wires. One failure never stops the rest.
+
+        A second call does nothing: then the wires are in other hands.
+
+        Raises
+        ------
+        UnsafeState
+            If an instrument could not be switched off, is not read back as off, or current still flows.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        # What follows is the bench's doing: who judges the traces later must stop here.
+        self.record.note("end", "bench switches off")
+        self.safe_report = report = self._make_safe()
+        for _, wire in self._wires:
+            # Whether it succeeds makes no difference to safety.
+            attempt(partial(close_wire, wire))
+        if report.complaints:
+            raise UnsafeState(
+                f"station {self.file.name} at {self.clock.now_s:.3f} s: " + "; ".join(report.complaints)
+            )
+
+    def _make_safe(self) -> SafeReport:
+        clock, entry = self.clock, self.file.safe_state
+        report, began_s = SafeReport("the scenario ended"), clock.now_s
+
+        def step(role: str, action: str, run: Callable[[], object]) -> None:
+            complaint = attempt(run)
+            report.steps.append(SafeStep(role, action, clock.now_s - began_s, complaint))
+
+        names = order_of(self.instruments, entry)
+        for name in names:
+            step(name, "off", self.instruments[name].off)
+        if self._dut is not None:
+            step("dut", "standby", partial(self._dut.request, "standby"))
+            step("dut", "time to open", partial(clock.sleep, OPENS_WITHIN_S))
+            step("dut", "stop", self._dut.stop)
+        for name in names:
+            step(name, "read back", partial(demand_off, name, self.instruments[name]))
+        if "cells" in self.instruments and not report.complaints:
+            step("pack", "current", partial(demand_no_current, self.instruments["cells"], clock, entry))
+        report.took_s = clock.now_s - began_s
+        return report
+
+    def _check_size(self) -> None:
+        """As many channels as the DUT has cells, as many thermistors as it has sensors."""
+        pack = self.profile.pack
+        sizes = (("cells", "cells", pack.cells), ("thermistors", "sensors", pack.sensors))
+        for kind, attribute, needed in sizes:
+            found = getattr(self.instruments.get(kind), attribute, needed)
+            if found != needed:
+                raise NotReady(
+                    f"{self.file.path}: [roles.{kind}.options] {attribute}: expected {needed}, as "
+                    f"{self.profile.identity.model} has, found {found}. Nothing was energised."
+                )
+
+    def _check_calibration(self, name: str, entry: RoleEntry) -> None:
+        if entry.calibration and entry.calibration.due < self.clock.utc.date():
+            raise NotReady(
+                f"[roles.{name}] calibration: expected a date not before {self.clock.utc.date()}, "
+                f"found {entry.calibration.due} (certificate {entry.calibration.certificate})."
+            )
+
+    def _check_identity(self, name: str, entry: RoleEntry) -> None:
+        identity = self.identities[name] = self.instruments[name].identity()
+        if entry.serial and entry.serial not in identity:
+            raise NotReady(
+                f"[roles.{name}] at {entry.address}: expected serial {entry.serial!r}, "
+                f"found identity {identity!r}. Nothing was energised."
+            )
+
+    def can_log(self) -> bytes | None:
+        """The DUT's bus as BLF; None if it is not on CAN."""
+        frames = self._dut.frames() if self._dut is not None else []
+        if not frames:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return write_blf(Path(folder) / "dut.blf", frames, self.clock.epoch).read_bytes()
+
+
+def check_defects(file: StationFile, defects: Sequence[Defect]) -> None:
+    """Refuse to seed a defect into a real DUT. Raises `StationInvalid`."""
+    if defects and not file.dut.is_emulated:
+        raise StationInvalid(
+            f"{file.path}: [dut] address",
+            expected=f"an emulated BMS, for the defect {defects[0].name} goes into one",
+            found=repr(file.dut.address),
+        )
