@@ -58,7 +58,10 @@ class CellTerminals(Protocol):
     """One channel in the place of each cell; shapes (cells,)."""
 
     connected: Bools
+    opened: Bools
+    """Where a connected channel has let go: neither it nor the cell is between the taps."""
     voltage_v: Floats
+    """Voltage to hold [V]; below 0 when the channel is reversed."""
 
     @property
     def actual_voltage_v(self) -> Floats:

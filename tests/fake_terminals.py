@@ -57,19 +57,21 @@ class FakeCells:
     emf_v: np.ndarray
     ohm: float = 1000.0
     connected: np.ndarray = field(init=False)
+    opened: np.ndarray = field(init=False)
     voltage_v: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.connected = np.zeros(len(self.emf_v), dtype=bool)
+        self.opened = np.zeros(len(self.emf_v), dtype=bool)
         self.voltage_v = np.zeros(len(self.emf_v))
 
     @property
     def actual_voltage_v(self) -> np.ndarray:
-        return np.where(self.connected, self.voltage_v, self.emf_v)
+        return np.where(self.connected, np.where(self.opened, 0.0, self.voltage_v), self.emf_v)
 
     @property
     def actual_current_a(self) -> np.ndarray:
-        return np.where(self.connected, self.voltage_v / self.ohm, 0.0)
+        return np.where(self.connected & ~self.opened, self.voltage_v / self.ohm, 0.0)
 
 
 @dataclass

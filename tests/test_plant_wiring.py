@@ -1,5 +1,8 @@
 """Sense wires, bleed currents, channels, thermistors and their faults, against hand-computed values."""
 
+import math
+
+import numpy as np
 import pytest
 
 from bench.plant import Plant, PlantSpec
@@ -118,6 +121,70 @@ def test_a_kiloohm_in_a_sense_wire_shows_only_under_current():
     # 17 ohm in series with 1 kohm: the cell seems almost empty, its neighbour takes what is missing
     assert plant.port.cell_v[3] == pytest.approx(3.31 * 17.0 / 1017.1, abs=0.01)
     assert plant.port.cell_v[4] == pytest.approx(2 * 3.31 - plant.port.cell_v[3], abs=0.01)
+
+
+def channels_on(plant: Plant, voltage_v: float):
+    cells = plant.terminal("cells")
+    cells.connected[:], cells.voltage_v[:] = True, voltage_v
+    plant.step(0.01)
+    return cells
+
+
+def test_an_opened_channel_lets_its_taps_float_on_what_the_bms_has_there():
+    plant = plant_with()
+    cells = channels_on(plant, 3.7)
+
+    cells.opened[3] = True
+    # 20 Mohm empty 47 nF with a time constant of 0.94 s.
+    for _ in range(94):
+        plant.step(0.01)
+
+    assert cells.actual_voltage_v[3] == pytest.approx(3.7 * math.exp(-1.0), rel=1e-6)
+    assert plant.port.cell_v[3] == cells.actual_voltage_v[3]
+    assert np.delete(plant.port.cell_v, 3) == pytest.approx([3.7] * (CELLS - 1))
+    assert cells.actual_current_a[3] == 0.0
+
+
+def test_bleeding_empties_an_opened_channel_at_once():
+    plant = plant_with()
+    cells = channels_on(plant, 3.7)
+
+    cells.opened[3], plant.port.bleed[3] = True, True
+    plant.step(0.01)
+
+    assert plant.port.cell_v[3] == pytest.approx(0.0, abs=1e-3)
+    assert plant.port.cell_v[4] == pytest.approx(3.7, abs=0.01)
+    assert cells.actual_current_a[3] == 0.0
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+def test_the_open_wire_test_empties_an_opened_channel_whichever_way_it_pulls(direction):
+    plant = plant_with()
+    channels_on(plant, 3.7).opened[3] = True
+
+    seen = pulled(plant, direction)
+
+    assert seen[3] == pytest.approx(0.0, abs=1e-3)
+    assert [seen[2], seen[4]] == pytest.approx([3.7, 3.7], abs=1e-3)
+
+
+def test_an_opened_relay_does_nothing_where_the_packs_own_cell_is_sensed():
+    plant = plant_with()
+    plant.terminal("cells").opened[3] = True
+    plant.step(0.1)
+
+    assert plant.port.cell_v[3] == plant.truth.cell_v[3]
+
+
+def test_a_shorted_and_a_reversed_channel_are_seen_as_they_are():
+    plant = plant_with()
+    cells = channels_on(plant, 3.7)
+
+    cells.voltage_v[[2, 5]] = 0.0, -3.7
+    plant.step(0.01)
+
+    assert plant.port.cell_v == pytest.approx([3.7, 3.7, 0.0, 3.7, 3.7, -3.7, 3.7, 3.7])
+    assert plant.terminal("meter").pack_v == pytest.approx(4 * 3.7 + 2 * 3.7 - 3.7)
 
 
 def test_the_thermistor_divider_gives_the_hand_computed_voltage():

@@ -16,9 +16,9 @@ SWITCH_ROWS = 5
 # A *group* is what a BMS calls a cell: one place in the series string, with its taps. It holds one cell, or
 # several in parallel. Columns of `cell` go group by group: the cells of group g are g * n .. g * n + n - 1.
 
-# Rows of `group_flag`, bool (2, groups)
-BLEED, CONNECTED = range(2)
-GROUP_FLAG_ROWS = 2
+# Rows of `group_flag`, bool (3, groups). OPENED: a connected channel whose relay has let go of the taps.
+BLEED, CONNECTED, OPENED = range(3)
+GROUP_FLAG_ROWS = 3
 
 # Rows of `cell`, float64 (rows, cells of all groups)
 (

@@ -97,6 +97,7 @@ class Plant:
         self._charger, self._regen, self._load = SourceTerminal(), SourceTerminal(), LoadTerminal()
         self._cells = CellTerminals(
             connected=arrays.group_flag[at.CONNECTED],
+            opened=arrays.group_flag[at.OPENED],
             voltage_v=arrays.group[at.CHANNEL_SET_V],
             actual_voltage_v=arrays.group[at.CHANNEL_V],
             actual_current_a=arrays.group[at.CHANNEL_A],

@@ -55,14 +55,21 @@ class LoadTerminal:
 class CellTerminals:
     """One channel for each cell; a connected channel replaces its cell. Arrays have shape (cells,).
 
-    Set `connected` and `voltage_v`. Read `actual_voltage_v` (at the tap, connected or not) and
-    `actual_current_a` out of the channel: bleed and sense current, the pack current goes past it.
+    Set `connected`, `voltage_v` (below 0: reversed) and `opened`: then neither cell nor channel is between
+    the taps, and what the BMS has there lets them float. Read `actual_voltage_v` (at the tap, connected or
+    not) and `actual_current_a` out of the channel: bleed and sense current, the pack current goes past it.
     """
 
     def __init__(
-        self, *, connected: Bools, voltage_v: Floats, actual_voltage_v: Floats, actual_current_a: Floats
+        self,
+        *,
+        connected: Bools,
+        opened: Bools,
+        voltage_v: Floats,
+        actual_voltage_v: Floats,
+        actual_current_a: Floats,
     ) -> None:
-        self.connected, self.voltage_v = connected, voltage_v
+        self.connected, self.opened, self.voltage_v = connected, opened, voltage_v
         self.actual_voltage_v, self.actual_current_a = actual_voltage_v, actual_current_a
 
 

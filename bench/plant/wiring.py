@@ -37,6 +37,7 @@ from bench.plant.layout import (
     K_NTC_R25,
     K_NTC_REFERENCE,
     K_WIRE_OHM,
+    OPENED,
     SENSE_A,
     SENSOR_OHM,
     SENSOR_SET_V,
@@ -90,7 +91,10 @@ def advance_taps(
     cells = group.shape[1]
     for k in range(cells):
         if group_flag[CONNECTED, k]:
-            group[CELL_V, k] = group[CHANNEL_SET_V, k] - constant[K_CHANNEL_OHM] * group[SENSE_A, k]
+            if group_flag[OPENED, k]:
+                group[CELL_V, k] = _floating(h, group[CHANNEL_V, k], group_flag[BLEED, k], constant, state)
+            else:
+                group[CELL_V, k] = group[CHANNEL_SET_V, k] - constant[K_CHANNEL_OHM] * group[SENSE_A, k]
     if at_rest(group, group_flag, fault, state):
         for k in range(cells):
             group[AFE_V, k] = group[CELL_V, k]
@@ -100,10 +104,24 @@ def advance_taps(
         _solve_with_diodes(h, group, group_flag, tap, constant, fault, state)
         _share_currents(h, group, group_flag, tap, constant, state)
     for k in range(cells):
-        connected = group_flag[CONNECTED, k]
+        connected = group_flag[CONNECTED, k] and not group_flag[OPENED, k]
         # Its sense pair is at the tap, so with the channel off it reads the cell that is there.
         group[CHANNEL_V, k] = group[CELL_V, k]
         group[CHANNEL_A, k] = group[SENSE_A, k] if connected else 0.0
+
+
+@njit  # type: ignore[untyped-decorator]
+def _floating(h: float, tap_v: float, bleed: bool, constant: Floats, state: Floats) -> float:
+    """Between two taps that an open channel left alone: the filter capacitor empties into what is there.
+
+    The part of the stack above hangs on nothing else, so a test current discharges it whichever way it flows.
+    """
+    load_s = 1.0 / INPUT_OHM
+    if bleed:
+        load_s += 1.0 / constant[K_BLEED_OHM]
+    tap_v *= math.exp(-h * load_s / FILTER_F)
+    test_v = abs(state[IN_OPEN_WIRE]) * TEST_A * h / FILTER_F
+    return max(0.0, tap_v - test_v) if tap_v > 0.0 else min(0.0, tap_v + test_v)
 
 
 @njit  # type: ignore[untyped-decorator]
