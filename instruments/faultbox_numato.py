@@ -2,7 +2,7 @@
 
 Text over a USB serial port: the module repeats every character, answers a command's CR with LF CR, then the
 value if there is one, and a prompt. Relays from the tenth on have letters. The module knows nothing of
-current: what must not be switched live is for the station's order of safe state to keep. The twin is in
+current: what must not be switched live is said by its options, and kept by who uses it. The twin is in
 `faultbox_numato_twin.py`.
 """
 
@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from bench.clock import Clock
-from bench.errors import FrameInvalid, InstrumentRefused, StationInvalid, WireError
-from bench.record import Origin, Samples, Trace
+from bench.errors import FrameInvalid, WireError
+from bench.record import Trace
 from instruments.exchange import Exchange
 from instruments.faultbox_numato_twin import DIGITS, NumatoOptions, NumatoTwin
+from instruments.relay_contacts import Faults, check_current
 
 _PACKAGE = "PyPI numato-usb-relay 0.0.1, relay.py: what it cuts out of the answer"
 _LISTED = "PyPI numato-usb-relay, project page: a 32 channel module as listed there"
@@ -83,21 +84,14 @@ class NumatoRelays:
         max_a: float,
         options: NumatoOptions,
     ) -> None:
-        if max_a > options.contact_a:
-            raise StationInvalid(
-                f"[roles.{role}] max_a",
-                expected=f"at most {options.contact_a:g} A, the rating of a contact",
-                found=f"{max_a:g} A at up to {max_v:g} V",
-            )
-        self._wire, self._clock, self._role, self._options = wire, clock, role, options
-        self.faults = tuple(options.relays)
-        self._in: set[str] = set()
-        origin = Origin("measured", role)
-        self._samples = {fault: Samples(f"fault.{fault}", "1", origin) for fault in self.faults}
+        check_current(role, options, max_v=max_v, max_a=max_a)
+        self._wire, self._clock, self._role, self.options = wire, clock, role, options
+        self._faults = Faults(options, clock=clock, role=role)
+        self.faults = self._faults.names
 
     def identity(self) -> str:
         version, number = self._ask("ver"), self._ask("id get")
-        return f"Numato Lab {self._options.channels} channel USB relay, id {number}, firmware {version}"
+        return f"Numato Lab {self.options.channels} channel USB relay, id {number}, firmware {version}"
 
     def prepare(self) -> None:
         """Clear what may stand in the module's command line, and open all relays."""
@@ -107,27 +101,18 @@ class NumatoRelays:
         self.off()
 
     def insert(self, fault: str) -> None:
-        number = self._number(fault)
-        if rivals := self._options.rivals(fault) & self._in:
-            raise InstrumentRefused(
-                f"{self._role} refused to insert {fault} at {self._clock.now_s:.3f} s: "
-                f"{', '.join(sorted(rivals))} is in, and its relay shares a wire. Remove it first."
-            )
+        number = self._faults.join(fault)
         self._command(f"relay on {DIGITS[number]}")
-        self._in.add(fault)
-        self._settle(fault, "on")
+        self._faults.settle(fault, lambda: self._is_on(number), True)
 
     def remove(self, fault: str) -> None:
-        self._command(f"relay off {DIGITS[self._number(fault)]}")
-        self._settle(fault, "off")
-        self._in.discard(fault)
+        number = self._faults.relay(fault)
+        self._command(f"relay off {DIGITS[number]}")
+        self._faults.settle(fault, lambda: self._is_on(number), False)
 
     def off(self) -> None:
-        self._command(f"relay writeall {0:0{self._options.channels // 4}x}")
-        self._clock.sleep(self._options.travel_s)
-        self._in.clear()
-        for samples in self._samples.values():
-            samples.append(self._clock.now_s, 0.0)
+        self._command(f"relay writeall {0:0{self.options.channels // 4}x}")
+        self._faults.all_out()
 
     def is_off(self) -> bool:
         """Whether all relays of the module read back as off, those without a fault too."""
@@ -138,25 +123,13 @@ class NumatoRelays:
             raise self._strange(text.encode(), "the states as hexadecimal digits") from error
 
     def traces(self) -> dict[str, Trace]:
-        return {samples.name: samples.trace() for samples in self._samples.values() if len(samples)}
+        return self._faults.traces()
 
-    def _number(self, fault: str) -> int:
-        if fault not in self._options.relays:
-            raise InstrumentRefused(
-                f"{self._role} has no relay for {fault!r}; [roles.{self._role}.options] relays has "
-                f"{', '.join(self.faults)}."
-            )
-        return self._options.relays[fault]
-
-    def _settle(self, fault: str, expected: str) -> None:
-        self._clock.sleep(self._options.travel_s)
-        found = self._ask(f"relay read {DIGITS[self._number(fault)]}")
-        if found != expected:
-            raise WireError(
-                f"{self._role}: expected the relay of {fault} to read back {expected}, found {found!r} "
-                f"at {self._clock.now_s:.3f} s."
-            )
-        self._samples[fault].append(self._clock.now_s, float(expected == "on"))
+    def _is_on(self, number: int) -> bool:
+        found = self._ask(f"relay read {DIGITS[number]}")
+        if found not in ("on", "off"):
+            raise self._strange(found.encode(), f"on or off of relay {number}")
+        return found == "on"
 
     def _ask(self, command: str) -> str:
         answer = self._exchange(command)
