@@ -32,6 +32,8 @@ class Exchange:
         How well it is known: "manual", "capture", "public driver", or "unverified": nobody has seen a source.
     note
         What must hold for the reply to be that one; what differs between firmware versions.
+    face
+        Connector of the instrument at which this is said, as in the driver's `face`; "" if it has but one.
     """
 
     request: bytes
@@ -39,6 +41,7 @@ class Exchange:
     source: str
     label: Label
     note: str = ""
+    face: str = ""
 
 
 def weakest_label(exchanges: Iterable[Exchange]) -> Label:
