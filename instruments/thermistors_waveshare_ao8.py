@@ -19,6 +19,7 @@ from bench.wires.modbus import raise_modbus_errors
 from instruments.broadcast import Growing
 from instruments.exchange import Exchange
 from instruments.thermistors_waveshare_ao8_twin import (
+    ACCURACY,
     CHANNELS,
     VERSION_REGISTER,
     WaveshareAo8Options,
@@ -243,5 +244,5 @@ def _uncertainty_k(options: WaveshareAo8Options) -> float:
     """Expanded uncertainty (k = 2) [K] from 0 to 60 °C: output error and half a step, both rectangular."""
     grid = np.linspace(0.0, 60.0, 61)
     volt_per_kelvin = np.abs(np.gradient(input_voltage_v(grid, options), grid))
-    error_v = 2.0 * np.hypot(options.accuracy_v, 0.0005) / np.sqrt(3.0)
+    error_v = 2.0 * np.hypot(ACCURACY["output_v"].limit(options.reference_v), 0.0005) / np.sqrt(3.0)
     return float(error_v / volt_per_kelvin.min())

@@ -17,12 +17,19 @@ from bench.clock import Clock
 from bench.errors import StationInvalid
 from bench.wires.modbus_server import ILLEGAL_ADDRESS, ILLEGAL_VALUE, ModbusServer, Refusal, Table, crc16, rtu
 from bench.wires.twin import Reply
+from instruments.accuracy import Accuracy, Band
 from instruments.terminals import NtcTerminals
 
 CHANNELS = 8
 MOST_MV = 10_000
 UART_REGISTER, ADDRESS_REGISTER, VERSION_REGISTER = 0x2000, 0x4000, 0x8000
 _VERSION = 100
+#: 0.02 % of the output span.
+ACCURACY = {
+    "output_v": Accuracy(
+        "V", (Band(MOST_MV / 1000, 0.0, 2e-4),), "no source seen: project default", "unverified"
+    )
+}
 _BAUD_CODES = (4800, 9600, 19_200, 38_400, 57_600, 115_200, 128_000, 256_000)
 
 
@@ -41,8 +48,6 @@ class WaveshareAo8Options(BaseModel):
         Divider at the DUT's input [ohm], [V].
     handover_mv
         From this output voltage on the break-out relays connect the output [mV].
-    accuracy_v
-        Of an output [V]. Project default.
     delay_s
         What a unit takes to answer [s]. Project default.
     hold_s
@@ -58,7 +63,6 @@ class WaveshareAo8Options(BaseModel):
     pullup_ohm: Annotated[float, Field(gt=0)]
     reference_v: Annotated[float, Field(gt=0, le=MOST_MV / 1000)]
     handover_mv: Annotated[int, Field(ge=1)] = 20
-    accuracy_v: Annotated[float, Field(ge=0)] = 0.002
     delay_s: Annotated[float, Field(ge=0)] = 0.005
     hold_s: Annotated[float, Field(gt=0)] = 0.1
     baud: Annotated[int, Field(gt=0)] = 9600
@@ -99,6 +103,8 @@ class WaveshareAo8Twin:
         If the DUT has fewer inputs than there are sensors.
     """
 
+    accuracy = ACCURACY
+
     def __init__(
         self, terminal: NtcTerminals, *, clock: Clock, options: WaveshareAo8Options, seed: int = 0
     ) -> None:
@@ -111,8 +117,9 @@ class WaveshareAo8Twin:
         self.terminal, self.clock, self.options = terminal, clock, options
         channels = CHANNELS * len(options.device_ids)
         generator = np.random.default_rng(seed)
-        self._offset_v = generator.uniform(-0.5, 0.5, channels) * options.accuracy_v
-        self._gain = 1.0 + generator.uniform(-0.5, 0.5, channels) * options.accuracy_v * 1000 / MOST_MV
+        most_v = self.accuracy["output_v"].limit(MOST_MV / 1000)
+        self._offset_v = generator.uniform(-0.5, 0.5, channels) * most_v
+        self._gain = 1.0 + generator.uniform(-0.5, 0.5, channels) * most_v * 1000 / MOST_MV
         self._mv = [0] * channels
         self._server = ModbusServer(self, device_ids=options.device_ids, delay_s=options.delay_s)
 

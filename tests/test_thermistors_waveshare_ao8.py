@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from bench.errors import InstrumentRefused, StationInvalid, WireError
 from bench.wires.modbus_server import rtu
+from instruments.accuracy import Accuracy, Band
 from instruments.thermistors_waveshare_ao8 import (
     EXCHANGES,
     WaveshareAo8,
     input_temperature_degc,
     input_voltage_v,
 )
+from instruments.thermistors_waveshare_ao8_twin import WaveshareAo8Twin
 from tests.fake_terminals import FakeNtcs
 from tests.rig import Rig, rig
 
@@ -24,12 +26,25 @@ NTC = {"r25_ohm": 10_000.0, "beta_k": 3435.0, "pullup_ohm": 10_000.0, "reference
 OPTIONS = WaveshareAo8.Options(sensors=8, **NTC)
 
 
-def units(*, sensors: int = 8, inputs: int = 8, **options: object) -> Rig:
+NO_ERROR = {"output_v": Accuracy("V", (Band(10.0, 0.0, 0.0),), "for tests of scale", "unverified")}
+
+
+class ExactTwin(WaveshareAo8Twin):
+    accuracy = NO_ERROR
+
+
+class Exact(WaveshareAo8):
+    """Outputs without errors, so that a millivolt is a millivolt."""
+
+    twin = ExactTwin
+
+
+def units(*, sensors: int = 8, inputs: int = 8, driver: type = Exact, **options: object) -> Rig:
     return rig(
-        WaveshareAo8,
+        driver,
         FakeNtcs(np.full(inputs, 2.5)),
         max_v=5.0,
-        **{"sensors": sensors, "accuracy_v": 0.0, **NTC, **options},
+        **{"sensors": sensors, **NTC, **options},
     )
 
 
@@ -143,15 +158,16 @@ def test_a_step_stands_where_it_was_acknowledged_and_holds():
 
 
 def test_outputs_err_within_the_declared_accuracy():
-    bench = units(accuracy_v=0.01)
+    bench = units(driver=WaveshareAo8)
     bench.driver.set(temperature_degc=0.0)
 
     error_v = bench.terminal.voltage_v - 3.708
 
-    assert np.abs(error_v).max() <= 0.01
-    assert error_v.std() > 0.0005
-    # 0.01 V, rectangular, k = 2: 0.01155 V; at 60 degC the divider gives 27.4 mV per kelvin
-    assert bench.driver.traces()["temperature_degc"].uncertainty == pytest.approx(0.42, abs=0.03)
+    # 0.02 % of 10 V
+    assert np.abs(error_v).max() <= 0.002
+    assert error_v.std() > 0.0002
+    # 2 mV and half a step of 1 mV, rectangular, k = 2: 2.38 mV; at 60 degC 27.4 mV per kelvin
+    assert bench.driver.traces()["temperature_degc"].uncertainty == pytest.approx(0.087, abs=0.006)
 
 
 def test_what_the_divider_or_the_station_forbids_is_refused():
