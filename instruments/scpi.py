@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
-from instruments.scpi_parameters import Number, Parameter, forms
-from instruments.scpi_status import ScpiError, Status
+from instruments.scpi_parameters import Channel, Number, Parameter, forms
+from instruments.scpi_status import ScpiError, Status, StatusGroup
 
 _UNIT = re.compile(r"(:?)(\*?[A-Za-z][\w:]*)(\??)(?:\s+(.*))?\Z", re.DOTALL)
 _DIGITS = re.compile(r"(?<=[A-Z])\d+(?=:|\Z)")
@@ -36,7 +36,7 @@ class Command:
     Parameters
     ----------
     header
-        `[SOURce:]VOLTage[:LEVel]`, without question mark.
+        `[SOURce:]VOLTage[:LEVel]`, without question mark; `*LANG` for a common command of this family alone.
     setting
         Name under which the interpreter keeps the value; the query form answers it. One parameter.
     parameters
@@ -48,6 +48,12 @@ class Command:
         the value is stored and may raise `ScpiError`.
     query
         Method of the twin for the query form; called with the texts of the parameters, returns the answer.
+    group
+        Method of the twin that returns a `StatusGroup`; the command is then about its `register`.
+    register
+        "condition", "event", "enable", "positive" or "negative".
+    bound
+        Passed to `run` and `query` before everything else, so that one method can serve many headers.
     """
 
     header: str
@@ -56,6 +62,9 @@ class Command:
     required: int | None = None
     run: str = ""
     query: str = ""
+    group: str = ""
+    register: str = ""
+    bound: tuple[Any, ...] = ()
 
     @property
     def is_setting(self) -> bool:
@@ -64,7 +73,11 @@ class Command:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """What one family of instruments says its own way."""
+    """What one family of instruments says its own way.
+
+    `missing_suffix` stands for a numeric suffix that is left out; with 0 the twin can put in the channel
+    that is selected. `reset_settings`: whether `*RST` gives the settings their defaults.
+    """
 
     commands: tuple[Command, ...]
     number: Callable[[float], str]
@@ -72,6 +85,8 @@ class Dialect:
     no_error: str = '+0,"No error"'
     error_sign: str = ""
     questionable_groups: int = 1
+    missing_suffix: int = 1
+    reset_settings: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,8 @@ def expand(header: str) -> list[str]:
     >>> expand("OUTPut[:STATe]")
     ['OUTP:STAT', 'OUTP:STATE', 'OUTP', 'OUTPUT:STAT', 'OUTPUT:STATE', 'OUTPUT']
     """
+    if header.startswith("*"):
+        return [header]
     choices: list[tuple[str, ...]] = []
     for optional, mnemonic, suffix in re.findall(r"(\[?):?([A-Za-z][A-Za-z0-9]*)(<n>)?", header):
         spelled = tuple(dict.fromkeys(forms(mnemonic)))
@@ -106,10 +123,32 @@ def _table(dialect: Dialect) -> dict[str, Command]:
     return {spelling: command for command in dialect.commands for spelling in expand(command.header)}
 
 
-def _find(table: dict[str, Command], header: str) -> tuple[Command | None, tuple[int, ...]]:
-    """The command that `header` names, and its numeric suffixes; one that is left out is 1."""
+def status_commands(header: str, group: str) -> tuple[Command, ...]:
+    """The rows of one status group: condition, event, enable and both transition filters.
+
+    Parameters
+    ----------
+    header
+        `STATus:OPERation`.
+    group
+        Method of the twin that returns the group; called with the numeric suffixes of `header`.
+    """
+    bits = (Number("", 0, 65535, integer=True),)
+    return (
+        Command(f"{header}:CONDition", group=group, register="condition"),
+        Command(f"{header}[:EVENt]", group=group, register="event"),
+        Command(f"{header}:ENABle", parameters=bits, group=group, register="enable"),
+        Command(f"{header}:PTRansition", parameters=bits, group=group, register="positive"),
+        Command(f"{header}:NTRansition", parameters=bits, group=group, register="negative"),
+    )
+
+
+def _find(
+    table: dict[str, Command], header: str, missing_suffix: int
+) -> tuple[Command | None, tuple[int, ...]]:
+    """The command that `header` names, and its numeric suffixes."""
     if (command := table.get(header)) is not None:
-        return command, (1,) * command.header.count("<n>")
+        return command, (missing_suffix,) * command.header.count("<n>")
     command = table.get(_DIGITS.sub("#", header))
     # What is longer is out of every range; to convert it would only cost time.
     suffixes = (int(digits[:_MOST_SUFFIX_DIGITS]) for digits in _DIGITS.findall(header))
@@ -134,10 +173,10 @@ def _parse(dialect: Dialect, message: str) -> tuple[_Call, ...]:
         root, header, mark, rest = match[1], match[2].upper(), bool(match[3]), match[4] or ""
         arguments = tuple(_split(_COMMA, rest)) if rest else ()
         if header.startswith("*"):
-            calls.append(_Call(header, None, mark, arguments=arguments))
+            calls.append(_Call(header, _table(dialect).get(header), mark, arguments=arguments))
             continue
         full = header if root or not path else f"{path}:{header}"
-        command, suffixes = _find(_table(dialect), full)
+        command, suffixes = _find(_table(dialect), full, dialect.missing_suffix)
         if command is None:
             return (*calls, _Call(full, None, mark, error=-113))
         path = full.rpartition(":")[0]
@@ -163,7 +202,8 @@ class Interpreter:
         The family's table.
     twin
         Has the methods that the table names, `identification: str`, `reset()`, `trigger()` if it can be
-        triggered, and is told of nothing else.
+        triggered, `admit(command)` if it declines commands in some state (with `ScpiError`, before their
+        parameters are looked at), and is told of nothing else.
     """
 
     def __init__(self, dialect: Dialect, twin: Any) -> None:
@@ -234,28 +274,50 @@ class Interpreter:
             return self._query(call, command)
         if not command.parameters and not command.run:
             raise ScpiError(-113)
-        required = len(command.parameters) if command.required is None else command.required
-        if len(call.arguments) < required:
-            raise ScpiError(-109)
-        if len(call.arguments) > len(command.parameters):
-            raise ScpiError(-108)
-        values = [
-            parameter.read(text, self.twin)
-            for parameter, text in zip(command.parameters, call.arguments, strict=False)
-        ]
+        if (admit := getattr(self.twin, "admit", None)) is not None:
+            admit(command)
+        values = self._values(command, call.arguments)
+        if command.group:
+            setattr(self._group(call, command), command.register, int(values[0]))
         if command.run:
-            getattr(self.twin, command.run)(*call.suffixes, *values)
+            getattr(self.twin, command.run)(*command.bound, *call.suffixes, *values)
         if command.is_setting:
             self.settings[command.setting] = values[0]
         return None
 
+    def _values(self, command: Command, arguments: tuple[str, ...]) -> list[Any]:
+        """The arguments as the table's types; a channel in front may be left out."""
+        first = command.parameters[0] if command.parameters else None
+        if isinstance(first, Channel) and not (arguments and first.names(arguments[0])):
+            arguments = ("", *arguments)
+        required = len(command.parameters) if command.required is None else command.required
+        if len(arguments) < required:
+            raise ScpiError(-109)
+        if len(arguments) > len(command.parameters):
+            raise ScpiError(-108)
+        return [
+            parameter.read(text, self.twin)
+            for parameter, text in zip(command.parameters, arguments, strict=False)
+        ]
+
+    def _group(self, call: _Call, command: Command) -> StatusGroup:
+        group: StatusGroup = getattr(self.twin, command.group)(*call.suffixes)
+        return group
+
     def _query(self, call: _Call, command: Command) -> str:
+        if command.group:
+            if call.arguments:
+                raise ScpiError(-108)
+            group = self._group(call, command)
+            return str(
+                group.read_event() if command.register == "event" else getattr(group, command.register)
+            )
         if command.query:
             fewest, most = _arity(self.twin.__class__, command.query)
-            given = len(call.suffixes) + len(call.arguments)
+            given = len(command.bound) + len(call.suffixes) + len(call.arguments)
             if not fewest <= given <= most:
                 raise ScpiError(-109 if given < fewest else -108)
-            return str(getattr(self.twin, command.query)(*call.suffixes, *call.arguments))
+            return str(getattr(self.twin, command.query)(*command.bound, *call.suffixes, *call.arguments))
         if not command.is_setting:
             raise ScpiError(-113)
         parameter = command.parameters[0]
@@ -309,5 +371,6 @@ class Interpreter:
         return int(Number("", 0, 255, integer=True).read(call.arguments[0], self.twin))
 
     def _reset(self) -> None:
-        self.restore_defaults()
+        if self.dialect.reset_settings:
+            self.restore_defaults()
         self.twin.reset()

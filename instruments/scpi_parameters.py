@@ -126,6 +126,28 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """`CH2`: one of `count` channels. Left out, it is the twin's `selected_channel`."""
+
+    count: int
+    prefix: str = "CH"
+
+    def names(self, text: str) -> bool:
+        """Whether `text` is meant as a channel, there or not."""
+        return text.upper().startswith(self.prefix) and text[len(self.prefix) :].isdecimal()
+
+    def read(self, text: str, twin: Any) -> int:
+        if not text:
+            return int(twin.selected_channel)
+        if not self.names(text) or not 1 <= int(text[len(self.prefix) :][:4]) <= self.count:
+            raise ScpiError(-224)
+        return int(text[len(self.prefix) :])
+
+    def write(self, value: int, style: Style) -> str:
+        return f"{self.prefix}{value}"
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A quoted string."""
 

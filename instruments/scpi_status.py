@@ -60,14 +60,20 @@ class ScpiError(Exception):
 
 
 class StatusGroup:
-    """Condition, event and enable of OPERation or QUEStionable; events latch rising bits."""
+    """Condition, event and enable of OPERation or QUEStionable.
+
+    Events latch the bits that rose, as far as the filter `positive` lets them pass, and those that fell, as
+    far as `negative` does. From power-on every rise passes and no fall.
+    """
 
     def __init__(self) -> None:
-        self.condition = self.event = self.enable = 0
+        self.condition = self.event = self.enable = self.negative = 0
+        self.positive = 0xFFFF
 
     def update(self, condition: int) -> None:
-        """Take over the condition as it is now; latch the bits that rose."""
-        self.event |= condition & ~self.condition
+        """Take over the condition as it is now; latch what passes the filters."""
+        self.event |= condition & ~self.condition & self.positive
+        self.event |= self.condition & ~condition & self.negative
         self.condition = condition
 
     def read_event(self) -> int:
