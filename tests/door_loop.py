@@ -92,6 +92,11 @@ class DoorLoop:
 
         return self.wait(work())
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition()` holds in the loop."""
+        patience = Clock(virtual=False)
+        assert patience.until(lambda: self.do(condition), timeout_s=PATIENCE_S, step_s=0.001)
+
     def open(self, door: Any) -> Any:
         """Open `door` and close it in the end."""
         self._doors.append(door)

@@ -377,8 +377,7 @@ def test_an_answer_that_falls_due_while_the_cable_is_out_is_lost(loop: DoorLoop,
     door = served(loop, kind, twin)
     wire = loop.client(door.address)
     wire.write("VOLT?")
-    while not twin.heard:
-        loop.do(lambda: None)
+    loop.until(lambda: bool(twin.heard))
 
     loop.do(door.pull)
     wire.timeout = 100

@@ -30,7 +30,7 @@ from bench.doors.hislip_frames import (
 from bench.doors.locks import Grant, Locks
 from bench.doors.tcp_door import LONGEST_MESSAGE, TcpClient, TcpDoor
 from bench.errors import FrameInvalid
-from bench.wires.twin import MessageTwin
+from bench.wires.twin import MessageTwin, Reply
 
 SUB_ADDRESS = "hislip0"
 _VERSION = 0x0100
@@ -260,13 +260,15 @@ class _Session:
             self._ask(asynchronous, message, frame.parameter)
 
     def _ask(self, asynchronous: _Channel, text: bytes, message_id: int) -> None:
-        """Hand on what DataEnd made whole; a line feed inside ends a program message as well."""
+        """Hand on what DataEnd made whole. A line feed inside ends a program message, too, and what comes
+        after it interrupts the response.
+        """
+        reply: Reply | None = None
         for message in text.removesuffix(b"\n").split(b"\n"):
-            reply = self._attendant.ask(message.removesuffix(b"\r"))
-            if reply is None:
-                continue
-            if self._replies:
+            if reply is not None:
                 self._interrupt(asynchronous, message_id)
+            reply = self._attendant.ask(message.removesuffix(b"\r"))
+        if reply is not None:
             self._replies.put(reply.delay_s, partial(self._respond, reply.data, message_id))
 
     def _arrived(self, asynchronous: _Channel, frame: Frame) -> None:

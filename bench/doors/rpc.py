@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.doors.tcp_door import LONGEST_MESSAGE, TcpClient
+from bench.doors.tcp_door import LONGEST_MESSAGE, TcpClient, TcpDoor
 
 _U32 = struct.Struct(">I")
 _I32 = struct.Struct(">i")
@@ -127,7 +127,9 @@ def marked(record: bytes) -> bytes:
 class RpcClient(TcpClient):
     """A connection that carries records: each is cut into fragments, the last of which has bit 31 set."""
 
-    _fragments: bytes = b""
+    def __init__(self, door: TcpDoor) -> None:
+        super().__init__(door)
+        self._fragments = bytearray()
 
     def record(self, record: bytes) -> None:
         """Act on one whole record."""
@@ -144,16 +146,17 @@ class RpcClient(TcpClient):
         end = _MARK_SIZE + length
         if len(self.inbox) < end:
             return False
-        self._fragments += bytes(self.inbox[_MARK_SIZE:end])
+        self._fragments += self.inbox[_MARK_SIZE:end]
         del self.inbox[:end]
         if mark & _LAST_FRAGMENT:
-            record, self._fragments = self._fragments, b""
+            record = bytes(self._fragments)
+            self._fragments.clear()
             self.record(record)
         return True
 
     def forget(self) -> None:
         super().forget()
-        self._fragments = b""
+        self._fragments.clear()
 
     def reply(self, record: bytes) -> None:
         """Send one record."""

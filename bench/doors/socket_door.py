@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from bench.doors.door import ReplyQueue
 from bench.doors.tcp_door import LONGEST_MESSAGE, TcpClient, TcpDoor
 
 _LF, _CR = b"\n", b"\r"
@@ -26,6 +27,7 @@ class SocketDoor(TcpDoor):
 class _SocketClient(TcpClient):
     def __init__(self, door: SocketDoor) -> None:
         super().__init__(door)
+        self._replies = ReplyQueue(door.attendant)
         self._searched = 0
         self._no_more_comes = False
 
@@ -41,8 +43,12 @@ class _SocketClient(TcpClient):
         self._searched = 0
         reply = self.attendant.ask(message)
         if reply is not None:
-            self.replies.put(reply.delay_s, partial(self._answer, reply.data))
+            self._replies.put(reply.delay_s, partial(self._answer, reply.data))
         return True
+
+    def gone(self) -> None:
+        super().gone()
+        self._replies.clear()
 
     def forget(self) -> None:
         super().forget()
@@ -51,9 +57,9 @@ class _SocketClient(TcpClient):
     def eof_received(self) -> bool:
         # `echo '*IDN?' | nc` closes its half at once and still wants the answer.
         self._no_more_comes = True
-        return len(self.replies) > 0
+        return len(self._replies) > 0
 
     def _answer(self, data: bytes) -> None:
         self.send(data)
-        if self._no_more_comes and not self.replies:
+        if self._no_more_comes and not self._replies:
             self.transport.close()

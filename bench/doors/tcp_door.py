@@ -10,7 +10,7 @@ import socket
 from typing import Any, cast
 
 from bench.clock import Clock
-from bench.doors.door import Attendant, ReplyQueue
+from bench.doors.door import Attendant
 from bench.wires.twin import MessageTwin
 
 #: Longest message [bytes] without its end; whoever sends more is out of step or means harm.
@@ -44,7 +44,6 @@ class TcpClient(asyncio.Protocol):
     def __init__(self, door: TcpDoor) -> None:
         self._door = door
         self.attendant = door.attendant
-        self.replies = ReplyQueue(door.attendant)
         self.inbox = bytearray()
         self._holds: set[str] = set()
 
@@ -55,7 +54,6 @@ class TcpClient(asyncio.Protocol):
     def gone(self) -> None:
         """The connection ended, or is about to. May be called more than once."""
         self._door.clients.discard(self)
-        self.replies.clear()
 
     def forget(self) -> None:
         """Forget a message that is half in: its rest will not come."""

@@ -273,12 +273,13 @@ class _Client(rpc.RpcClient):
             self._result(Error.OUT_OF_RESOURCES, 0)
             return
         self._interrupt(link)
-        *whole, rest = bytes(link.message + data).split(b"\n")
-        if end and rest:
-            whole, rest = [*whole, rest], b""
-        link.message[:] = rest
-        for message in whole:
-            self._ask(link, message.removesuffix(b"\r"))
+        *ended, rest = data.split(b"\n")
+        for part in ended:
+            link.message += part
+            self._ask(link)
+        link.message += rest
+        if end and link.message:
+            self._ask(link)
         self._result(Error.NONE, len(data))
 
     def _interrupt(self, link: _Link) -> None:
@@ -288,10 +289,13 @@ class _Client(rpc.RpcClient):
             link.replies.clear()
             self.attendant.query_error(_QUERY_INTERRUPTED)
 
-    def _ask(self, link: _Link, message: bytes) -> None:
-        reply = self.attendant.ask(message)
+    def _ask(self, link: _Link) -> None:
+        """Hand on the message that is whole now."""
+        self._interrupt(link)
+        message = bytes(link.message)
+        link.message.clear()
+        reply = self.attendant.ask(message.removesuffix(b"\r"))
         if reply is not None:
-            self._interrupt(link)
             link.replies.put(reply.delay_s, partial(self._respond, link, reply.data))
 
     def _respond(self, link: _Link, data: bytes) -> None:
@@ -340,8 +344,11 @@ class _Client(rpc.RpcClient):
         count = min(size, found or len(link.response))
         data = bytes(link.response[:count])
         del link.response[:count]
-        reason = Reason.REQUESTED_COUNT * (count == size) + Reason.TERMINATION_CHARACTER * (count == found)
-        reason += 0 if link.response else Reason.END
+        reason = 0 if link.response else int(Reason.END)
+        if count == size:
+            reason |= Reason.REQUESTED_COUNT
+        if found and count == found:
+            reason |= Reason.TERMINATION_CHARACTER
         self._result(Error.NONE, reason, data=rpc.opaque(data))
 
     # What IEEE 488 has beside messages.
