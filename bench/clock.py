@@ -71,6 +71,26 @@ class Clock:
         return f"Clock({'virtual' if self.virtual else 'wall'}, now={self.now_s:.6f} s)"
 
     @property
+    def began_ns(self) -> int:
+        """When bench time was 0, on the monotonic clock that all processes of this machine share [ns]."""
+        return self._wall_start_ns
+
+    def restart(self, *, epoch: datetime, began_ns: int, speed: float) -> None:
+        """Forget every job and take over the time of another wall clock of this machine.
+
+        Parameters
+        ----------
+        epoch, speed
+            As of a new clock.
+        began_ns
+            The other's `began_ns`.
+        """
+        if self.virtual:
+            raise ValueError("restart: expected a wall clock, found a virtual one")
+        self.epoch, self.speed, self._wall_start_ns, self._now_ns = epoch, speed, began_ns, 0
+        self._queue.clear()
+
+    @property
     def now_ns(self) -> int:
         """Bench time [ns]."""
         if self.virtual:

@@ -42,6 +42,7 @@ _OPTIONS: dict[str, tuple[str, str]] = {
     "bench-defect": ("", "seed this defect into the emulated BMS"),
     "bench-defects-from": ("", "a Python file with further defects"),
     "bench-rule": ("simple", "decision rule: simple or guarded acceptance"),
+    "bench-sim": ("", "manifest of a running `bmsbench sim` (default: a served station starts its own)"),
     "bench-results": ("results", "folder for results"),
     "bench-requirements": ("", "TOML file of clauses (default: requirements.toml beside the scenarios)"),
 }
@@ -102,6 +103,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         defects_from=_option(config, "bench-defects-from"),
         rule=_option(config, "bench-rule"),
         results=Path(_option(config, "bench-results")),
+        sim=_option(config, "bench-sim"),
         requirements=Path(
             _option(config, "bench-requirements") or items[0].path.parent / "requirements.toml"
         ),

@@ -132,12 +132,15 @@ class Rack:
                 ) from error
         return SimpleNamespace(**found) if len(found) > 1 else found[names]
 
+    def dut_partner(self) -> Any:
+        """What is at the far end of the DUT's line: its CAN bus, or what answers on a serial line."""
+        return self.hub if self.profile.communication.transport == "can" else DalyFront(self.bms)
+
     def dut_wire(self, transcript: Transcript) -> Any:
         """The host's end of the DUT's line."""
         if self.profile.communication.transport == "can":
             return TwinBus(self.hub, "host")
-        front = DalyFront(self.bms)
-        baud = int(self.profile.communication.bitrate)
+        baud, front = int(self.profile.communication.bitrate), self.dut_partner()
         return open_serial(
             "twin://dut", baud=baud, clock=self.clock, role="dut", transcript=transcript, twin=front
         )

@@ -34,6 +34,7 @@ from bench.evidence import (
 )
 from bench.rack import PackState
 from bench.reference import Reference
+from bench.sim import Manifest, SimClient
 from bench.station import Station, check_defects, check_drivers
 from bench.station_file import load_station
 from bench.verdict import DecisionRule, Verdict, worst
@@ -53,6 +54,7 @@ class Options:
     rule: str
     results: Path
     requirements: Path
+    sim: str = ""
 
 
 @dataclass(slots=True)
@@ -182,12 +184,39 @@ class Campaign:
         self.outcomes: list[tuple[Verdict, int]] = []
         self.virtual_s = 0.0
         self._command_line = command_line
+        self.sim: SimClient | None = None
         self._writer: EvidenceWriter | None = None
         self._folder: Path | None = None
 
     def station(self, pack: PackState) -> Station:
         """A station for one scenario, not open yet."""
-        return Station(self.file, self.profile, seed=self.seed, pack=pack, defects=self.defects)
+        sim = self._running_sim()
+        station = Station(
+            self.file,
+            self.profile,
+            seed=self.seed,
+            pack=pack,
+            defects=self.defects,
+            addresses=sim.addresses if sim else None,
+        )
+        if sim is not None:
+            sim.power_cycle(
+                station.clock,
+                seed=self.seed,
+                pack=pack,
+                defects=[defect.name for defect in self.defects],
+                defects_from=self.options.defects_from,
+            )
+        return station
+
+    def _running_sim(self) -> SimClient | None:
+        """The sim that serves this station, started when it is first needed; None if it needs none."""
+        if self.file.is_served and self.sim is None:
+            if self.options.sim:
+                self.sim = SimClient(Manifest.of_file(Path(self.options.sim)))
+            else:
+                self.sim = SimClient.start(self.options.station, self.options.dut, speed=self.file.speed)
+        return self.sim
 
     def finish(self, outcome: Outcome) -> str:
         """Store what came of a scenario; return a line that says so."""
@@ -226,6 +255,8 @@ class Campaign:
 
     def seal(self) -> Path | None:
         """End the evidence; return the run's folder, or None if nothing ran."""
+        if self.sim is not None:
+            self.sim.close()
         if self._writer is None or self._folder is None:
             return None
         self._writer.seal()
@@ -299,7 +330,9 @@ class Campaign:
     def _dut_info(self, path: Path, text: str) -> DutInfo:
         identity = asdict_identity(self.profile.identity)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        return DutInfo(**identity, emulated=self.file.dut.is_twin, profile=path.name, profile_sha256=digest)
+        return DutInfo(
+            **identity, emulated=self.file.dut.is_emulated, profile=path.name, profile_sha256=digest
+        )
 
 
 def asdict_identity(identity: object) -> dict[str, str]:
