@@ -18,7 +18,7 @@ from bench.errors import InstrumentRefused, WireError
 from bench.record import Origin, Trace
 from bench.wires.can import TwinBus, drain, send
 from instruments import cells_bs1200_frames as frames
-from instruments.cells_bs1200_frames import CELLS_PER_BOX, Bs1200Options
+from instruments.cells_bs1200_frames import ACCURACY, CELLS_PER_BOX, Bs1200Options
 from instruments.cells_bs1200_signals import tables
 from instruments.cells_bs1200_twin import Bs1200Twin
 from instruments.exchange import Exchange
@@ -82,9 +82,9 @@ class Bs1200:
         self._wire, self._clock, self._role = wire, clock, role
         self._options = options or Bs1200Options()
         self._max_v, self._max_a = min(max_v, frames.FULL_SCALE_V), max_a
-        self.cells = self._options.cells
+        self.cells, self.first_cell = self._options.cells, self._options.first_cell
         self._publish_s = self._options.publish_s
-        self._off_s = float("nan")
+        self._off_s = dict.fromkeys(self._boxes, float("nan"))
         self._status: dict[int, tuple[float, bytes]] = {}
         self._tables = tables(self._options)
         self._table_of = {can_id: table for table in self._tables for can_id in table.can_ids}
@@ -125,7 +125,6 @@ class Bs1200:
                 (frames.SET_ONE_V + box, struct.pack("<BH", channel, count)),
                 (frames.ENABLE_ONE + box, bytes((channel, 1))),
             )
-            self._off_s = float("nan")
             return
         wanted = [voltage_v] * self.cells if isinstance(voltage_v, (int, float)) else list(voltage_v)
         if len(wanted) != self.cells:
@@ -133,7 +132,6 @@ class Bs1200:
         counts = [self._counts(volts) for volts in wanted]
         for k, box in enumerate(self._boxes):
             self._set_box(box, counts[CELLS_PER_BOX * k : CELLS_PER_BOX * (k + 1)])
-        self._off_s = float("nan")
 
     def set_publish_period(self, publish_s: float) -> None:
         """Publish every `publish_s` [s] from now on.
@@ -141,12 +139,16 @@ class Bs1200:
         Raises
         ------
         InstrumentRefused
-            By a real box: it takes its Write_Period_ms from its configuration page, not over CAN.
+            By a real box: Write_Period_ms is in a file on the box, which takes effect at a restart. The one
+            public way to it is FTP or SSH (PyPI bs1200 1.3.6, `ConfigTools.apply_can_config`), not CAN.
         """
         hub = self._wire.hub if isinstance(self._wire, TwinBus) else None
         setter = hub.service_ports.get("bs1200.publish_s") if hub else None
         if setter is None:
-            raise self._refusal("a publishing period over CAN", "Write_Period_ms on its configuration page")
+            raise self._refusal(
+                "a publishing period over CAN",
+                "Write_Period_ms to be set in the box's configuration, over Ethernet and with a restart",
+            )
         self.drain()
         setter(publish_s)
         self._publish_s = max(publish_s, self._publish_s)
@@ -154,18 +156,20 @@ class Bs1200:
     def off(self) -> None:
         for box in self._boxes:
             self._send((frames.ENABLE_ALL + box, b"\0"))
-        self._off_s = self._clock.now_s
 
     def is_off(self) -> bool:
-        """Whether `off` was the last command, and no channel has carried current in a cycle published since.
+        """Whether "off" was the last that each box was told, and no channel has carried current since.
 
-        A BS1200 does not publish the state of its output relays.
+        A BS1200 does not publish the state of its output relays. But everybody on the bus hears what a box is
+        told: an order of another host counts as one of this driver's own. Who has just come and has heard
+        none does not know, and says no.
         """
-        if np.isnan(self._off_s):
+        self.drain()
+        if np.isnan(list(self._off_s.values())).any():
             return False
         # A row on the wire now was sampled before; the one after the next was not.
         sampled_s = self._clock.now_s + 1.5 * self._publish_s
-        limit_a = 2 * self._options.accuracy_a
+        limit_a = 2 * ACCURACY["cell_a"].limit(0.0)
 
         def published() -> bool:
             amperes = self.traces().get("cell_a")
@@ -192,6 +196,8 @@ class Bs1200:
                 table.append(t_s, can_id, data)
             elif can_id - frames.STATUS in self._boxes and data:
                 self._status[can_id - frames.STATUS] = (t_s, data)
+            else:
+                self._note_order(t_s, can_id, data)
 
     @property
     def _boxes(self) -> tuple[int, ...]:
@@ -210,7 +216,19 @@ class Bs1200:
         return round(voltage_v / frames.VOLT_PER_COUNT)
 
     def _send(self, *batch: tuple[int, bytes]) -> None:
+        self.drain()  # what others ordered before
         send(self._wire, batch)
+        for can_id, data in batch:
+            self._note_order(self._clock.now_s, can_id, data)
+
+    def _note_order(self, t_s: float, can_id: int, data: bytes) -> None:
+        """Keep in mind whether a box was told to switch its channels off, or one of them on."""
+        if not data:
+            return
+        if (box := can_id - frames.ENABLE_ALL) in self._off_s:
+            self._off_s[box] = float("nan") if data[0] else t_s
+        elif (box := can_id - frames.ENABLE_ONE) in self._off_s and data[-1]:
+            self._off_s[box] = float("nan")
 
     def _await_status(self) -> None:
         asked_s = self._clock.now_s

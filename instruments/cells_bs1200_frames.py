@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from instruments.accuracy import Accuracy, Band
+
 CELLS_PER_BOX = 12
 FULL_SCALE_V = 5.0
 MOST_A = 0.5
@@ -42,6 +44,13 @@ AMPERE_PER_COUNT = 1e-4
 #: Count of a current readback of 0 A: A = (count / 10 - 3276.8) / 1000.
 ZERO_AMPERE_COUNT = 32768
 FANS_OK = 16
+
+_NOT_SEEN = "no source seen: project default"
+#: Of a channel, output and readback alike.
+ACCURACY = {
+    "cell_v": Accuracy("V", (Band(FULL_SCALE_V, 0.0, 2e-4),), _NOT_SEEN, "unverified"),
+    "cell_a": Accuracy("A", (Band(MOST_A, 0.0, 2e-3),), _NOT_SEEN, "unverified"),
+}
 
 
 class AnalogInput(BaseModel):
@@ -78,6 +87,8 @@ class Bs1200Options(BaseModel):
     ----------
     cells
         Channels in use, from channel 1 of the first box on.
+    first_cell
+        Cell of the stack, from 0, that channel 1 of the first box feeds.
     boxes
         Numbers of the boxes, in the order of the cells; none: as many as the cells need, from 1.
     publish_s
@@ -86,8 +97,6 @@ class Bs1200Options(BaseModel):
         What the boxes' spare inputs are wired to.
     charge_path, discharge_path
         Digital traces that must all be 1 for the path to be closed; on one box.
-    accuracy_v, accuracy_a
-        Declared accuracy of a channel, output and readback [V], [A]. Project default; see the type plate.
     source_limit_a, sink_limit_a
         Current limits of every channel [A].
     slew_v_per_s
@@ -97,6 +106,7 @@ class Bs1200Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cells: Annotated[int, Field(ge=1)] = 24
+    first_cell: Annotated[int, Field(ge=0)] = 0
     boxes: tuple[Annotated[int, Field(ge=1, le=15)], ...] = ()
     bitrate: Annotated[int, Field(gt=0)] = 1_000_000
     publish_s: Annotated[float, Field(ge=0.001)] = 0.01
@@ -104,8 +114,6 @@ class Bs1200Options(BaseModel):
     digital: tuple[DigitalInput, ...] = ()
     charge_path: tuple[str, ...] = ()
     discharge_path: tuple[str, ...] = ()
-    accuracy_v: Annotated[float, Field(ge=0)] = 0.001
-    accuracy_a: Annotated[float, Field(ge=0)] = 0.001
     source_limit_a: Annotated[float, Field(gt=0, le=MOST_A)] = MOST_A
     sink_limit_a: Annotated[float, Field(gt=0, le=MOST_A)] = MOST_A
     slew_v_per_s: Annotated[float, Field(gt=0)] = 500.0

@@ -19,8 +19,8 @@ def tables(options: Bs1200Options) -> list[FrameTable]:
     amperes = _scaled(
         frames.AMPERE_PER_COUNT, -frames.ZERO_AMPERE_COUNT * frames.AMPERE_PER_COUNT, options.cells
     )
-    volt_error = expanded_uncertainty(0.0, options.accuracy_v, frames.FULL_SCALE_V)
-    ampere_error = expanded_uncertainty(0.0, options.accuracy_a, frames.MOST_A)
+    volt_error = frames.ACCURACY["cell_v"].uncertainty(frames.FULL_SCALE_V)
+    ampere_error = frames.ACCURACY["cell_a"].uncertainty(frames.MOST_A)
     found = [
         FrameTable(
             [base + box for box in options.boxes for base in bases],

@@ -1,8 +1,9 @@
 """Twin of Bloomy BS1200 boxes: obeys their CAN frames, acts on cell terminals, publishes what it measures.
 
-Outputs slew, limit their source current and err within the declared accuracy, as the readbacks do; readings
-are rounded to counts. The sink limit is stored only: nothing in a pack pushes into a channel. In HIL mode the
-auxiliary frames are published as configured, else always (README of bs1200 1.3.6). The boxes stay at 25 °C.
+Outputs slew, limit their source current and err within `ACCURACY`, as the readbacks do; readings are rounded
+to counts. Sink limit and analog outputs are stored only: nothing in a pack pushes into a channel, nothing is
+wired to the outputs. In HIL mode the auxiliary frames are obeyed and published as configured, which is not at
+all before the first configuration, else always (README of bs1200 1.3.6). The boxes stay at 25 °C.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.clock import Clock, Job
-from bench.errors import StationInvalid
 from bench.record import Floats
 from bench.wires.can import CanHub, CanNode
 from instruments import cells_bs1200_frames as frames
 from instruments.cells_bs1200_frames import CELLS_PER_BOX, Bs1200Options
 from instruments.cells_bs1200_inputs import WiredInputs
+from instruments.stacks import section
 from instruments.terminals import CellTerminals, MeterTerminal
 
 _SLEW_STEP_S = 0.001
@@ -51,21 +52,20 @@ class Bs1200Twin:
         Of the errors.
     """
 
+    accuracy = frames.ACCURACY
+
     def __init__(
         self, terminal: Bs1200Terminal, *, clock: Clock, options: Bs1200Options, seed: int = 0
     ) -> None:
         self.clock, self.options = clock, options
-        self._cells = terminal.cells
-        count = len(self._cells.connected)
-        if count < options.cells:
-            raise StationInvalid(
-                "cells", expected=f"{options.cells} cell terminals", found=f"{count} in the pack"
-            )
-        self._used = min(count, CELLS_PER_BOX * len(options.boxes))
+        # A channel beyond the cells in use is not wired.
+        self._used = options.cells
+        self._cells = section(terminal.cells, first=options.first_cell, cells=options.cells)
         generator = np.random.default_rng(seed)
-        self._output = _errors(generator, self._used, options.accuracy_v)
-        self._voltmeter = _errors(generator, self._used, options.accuracy_v)
-        self._ammeter = _errors(generator, self._used, options.accuracy_a)
+        volt_error = self.accuracy["cell_v"].limit(frames.FULL_SCALE_V)
+        self._output = _errors(generator, self._used, volt_error)
+        self._voltmeter = _errors(generator, self._used, volt_error)
+        self._ammeter = _errors(generator, self._used, self.accuracy["cell_a"].limit(frames.MOST_A))
         self._target_v = np.zeros(self._used)
         self._output_v = np.zeros(self._used)
         self._source_limit_a = np.full(self._used, frames.MOST_A)
@@ -76,8 +76,11 @@ class Bs1200Twin:
         self._ampere_counts = np.full(channels, frames.ZERO_AMPERE_COUNT, dtype=np.uint16)
         self._work = np.zeros(self._used)
         self._hil = [False] * len(options.boxes)
-        self._published = [(True, True, True)] * len(options.boxes)
+        self._obeyed_in_hil = [(False, False)] * len(options.boxes)
+        self._published_in_hil = [(False, False, False)] * len(options.boxes)
         self._dio = [(0, 0)] * len(options.boxes)
+        #: Set voltages of the two analog outputs of each box [V].
+        self.analog_out_v = [(0.0, 0.0)] * len(options.boxes)
         wired = bool(options.analog or options.digital)
         self._inputs = WiredInputs(terminal.meter, options, generator) if wired else None
         self._volt_slices = _slices(options.boxes, frames.CELL_V)
@@ -134,7 +137,7 @@ class Bs1200Twin:
         self._node.send_batch(batch)
 
     def _auxiliary(self, k: int, box: int) -> list[tuple[int, bytes]]:
-        dio, *analog = self._published[k] if self._hil[k] else (True, True, True)
+        dio, *analog = self._published_in_hil[k] if self._hil[k] else (True, True, True)
         inputs = self._inputs
         batch = []
         if dio:
@@ -162,6 +165,7 @@ class Bs1200Twin:
             frames.HIL_RUN: (self._run_hil, 1),
             frames.CONFIGURE: (self._configure, 2),
             frames.SET_DIO: (self._set_dio, 2),
+            frames.SET_ANALOG_OUT: (self._set_analog_out, 4),
             frames.SET_LIMITS: (self._set_limits, 4),
             frames.SET_ONE_SINK_LIMIT: (self._set_sink_limit, 3),
             frames.SET_ONE_SOURCE_LIMIT: (self._set_source_limit, 3),
@@ -183,10 +187,17 @@ class Bs1200Twin:
 
     def _configure(self, box: int, data: bytes) -> None:
         if not self._hil[box]:
-            self._published[box] = (bool(data[1] & 1), bool(data[1] & 2), bool(data[1] & 4))
+            self._obeyed_in_hil[box] = (bool(data[0] & 1), bool(data[0] & 2))
+            self._published_in_hil[box] = (bool(data[1] & 1), bool(data[1] & 2), bool(data[1] & 4))
 
     def _set_dio(self, box: int, data: bytes) -> None:
-        self._dio[box] = (data[0], data[1])
+        if not self._hil[box] or self._obeyed_in_hil[box][0]:
+            self._dio[box] = (data[0], data[1])
+
+    def _set_analog_out(self, box: int, data: bytes) -> None:
+        if not self._hil[box] or self._obeyed_in_hil[box][1]:
+            first, second = struct.unpack_from("<HH", data)
+            self.analog_out_v[box] = (first * frames.VOLT_PER_COUNT, second * frames.VOLT_PER_COUNT)
 
     def _set_limits(self, box: int, data: bytes) -> None:
         sink, source = struct.unpack_from("<HH", data)

@@ -13,8 +13,10 @@ from bench.errors import InstrumentRefused, StationInvalid, WireError
 from bench.record import Origin
 from bench.wires.can import CanHub, TwinBus, open_can
 from bench.wires.transcript import Transcript
+from instruments.accuracy import Accuracy, Band
 from instruments.broadcast import FrameTable, Signal
 from instruments.cells_bs1200 import EXCHANGES, Bs1200
+from instruments.cells_bs1200_twin import Bs1200Twin
 from tests.fake_terminals import FakeCells, FakeMeter
 from tests.rig import Rig, rig
 
@@ -32,14 +34,37 @@ WIRED = {
 }
 
 
-def boxes(*, cells: int = 24, emf_v: float = 3.3, ohm: float = 1000.0, **options: object) -> Rig:
-    terminal = SimpleNamespace(cells=FakeCells(np.full(cells, emf_v), ohm), meter=FakeMeter())
-    return rig(Bs1200, terminal, max_v=5.0, max_a=1.0, **{"cells": cells, **options})
+NO_ERROR = {
+    name: Accuracy(unit, (Band(5.0, 0.0, 0.0),), "for tests of scale", "unverified")
+    for name, unit in (("cell_v", "V"), ("cell_a", "A"))
+}
+
+
+class ExactTwin(Bs1200Twin):
+    accuracy = NO_ERROR
+
+
+class Exact(Bs1200):
+    """Boxes without errors, so that a count is a count."""
+
+    twin = ExactTwin
+
+
+def boxes(
+    *,
+    cells: int = 24,
+    stack: int = 0,
+    emf_v: float = 3.3,
+    ohm: float = 1000.0,
+    driver: type = Bs1200,
+    **options: object,
+) -> Rig:
+    terminal = SimpleNamespace(cells=FakeCells(np.full(stack or cells, emf_v), ohm), meter=FakeMeter())
+    return rig(driver, terminal, max_v=5.0, max_a=1.0, **{"cells": cells, **options})
 
 
 def exact(**options: object) -> Rig:
-    """Boxes without errors, so that a count is a count."""
-    return boxes(accuracy_v=0.0, accuracy_a=0.0, **options)
+    return boxes(driver=Exact, **options)
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda e: e.request.decode())
@@ -182,7 +207,7 @@ def test_wired_signals_become_traces():
 
 
 def test_readings_err_within_the_declared_accuracy_and_not_all_alike():
-    bench = boxes(accuracy_v=0.002)
+    bench = boxes()
     bench.driver.set(voltage_v=5.0)
     bench.clock.sleep(0.1)
 
@@ -190,8 +215,8 @@ def test_readings_err_within_the_declared_accuracy_and_not_all_alike():
     output_error_v = bench.terminal.cells.voltage_v - 5.0
 
     for error in (error_v, output_error_v):
-        assert np.abs(error).max() <= 0.002 + 0.5e-4
-        assert error.std() > 0.0002
+        assert np.abs(error).max() <= 0.001 + 0.5e-4  # 0.02 % of 5 V, and half a count
+        assert error.std() > 0.0001
 
 
 def test_outputs_slew():
@@ -253,6 +278,95 @@ def test_a_channel_that_still_feeds_is_not_off():
     bench.terminal.cells.connected[5] = True
 
     assert not bench.driver.is_off()
+
+
+def test_off_is_known_to_every_driver_on_the_bus_and_so_is_on_again():
+    bench = boxes()
+    rescuer = bench.another()
+    bench.driver.set(voltage_v=3.3)
+    bench.clock.sleep(0.01)
+
+    rescuer.off()
+    bench.clock.sleep(0.01)
+    assert bench.driver.is_off()
+    assert rescuer.is_off()
+
+    bench.driver.set(voltage_v=3.3, cell=20)
+    bench.clock.sleep(0.01)
+    assert not rescuer.is_off()
+    assert not bench.driver.is_off()
+
+
+def test_one_box_that_was_not_told_is_enough_to_be_not_off():
+    bench = boxes()
+    stranger = bench.hub.attach("another host")
+    bench.driver.off()
+
+    stranger.send(0x552, b"\x03\x01")
+    bench.clock.sleep(0.01)
+
+    assert not bench.driver.is_off()
+
+
+def test_boxes_feed_their_own_part_of_a_longer_stack_and_nothing_else():
+    bench = exact(cells=16, stack=32, first_cell=16)
+
+    bench.driver.set(voltage_v=3.6)
+    bench.driver.set(voltage_v=3.7, cell=15)
+    bench.clock.sleep(0.1)
+
+    assert bench.terminal.cells.connected.tolist() == [False] * 16 + [True] * 16
+    assert bench.terminal.cells.voltage_v[15:17] == pytest.approx([0.0, 3.6])
+    assert bench.terminal.cells.voltage_v[31] == pytest.approx(3.7)
+    assert bench.driver.traces()["cell_v"].last == pytest.approx([3.6] * 15 + [3.7])
+
+
+def test_a_stack_that_ends_before_the_channels_is_told():
+    with pytest.raises(StationInvalid, match="cells 16 to 31"):
+        boxes(cells=16, stack=24, first_cell=16)
+
+
+def test_three_boxes_feed_32_cells():
+    bench = exact(cells=32)
+    wanted = [3.0 + 0.01 * k for k in range(32)]
+
+    bench.driver.set(voltage_v=wanted)
+    bench.clock.sleep(0.1)
+    trace = bench.driver.traces()["cell_v"]
+
+    assert trace.last == pytest.approx(wanted, abs=1e-4)
+    assert trace.value.shape[1] == 32
+    assert bench.driver._boxes == (1, 2, 3)
+    assert np.diff(trace.t_s) == pytest.approx(0.01, abs=1e-3)
+
+
+def test_the_analog_outputs_of_the_package_are_kept():
+    # PyPI bs1200 1.3.6, ao_set_1_2(1, 25000, 50000): 2.5 V and 5 V, padded to 8 bytes.
+    bench = exact(cells=12)
+
+    bench.twin.receive(0.0, 0x221, bytes.fromhex("A86150C300000000"))
+
+    assert bench.twin.analog_out_v == [pytest.approx((2.5, 5.0))]
+
+
+def test_nothing_auxiliary_happens_in_hil_mode_before_it_is_configured():
+    bench = exact(cells=12)
+    listener = bench.hub.attach("listener")
+
+    bench.twin.receive(0.0, 0x081, b"\x01")
+    bench.twin.receive(0.0, 0x201, b"\x01\x03")
+    bench.twin.receive(0.0, 0x221, bytes.fromhex("A86150C300000000"))
+    bench.clock.sleep(0.015)
+    bench.hub.settle()
+    in_hil = {can_id for _, can_id, _ in listener.inbox}
+    bench.twin.receive(0.0, 0x081, b"\x00")
+    bench.clock.sleep(0.02)
+    bench.hub.settle()
+
+    assert not in_hil & {0x281, 0x2A1, 0x2B1}
+    assert bench.twin.analog_out_v == [(0.0, 0.0)]
+    dio = [data for _, can_id, data in listener.inbox if can_id == 0x281]
+    assert dio[-1] == b"\x00\x00"
 
 
 def test_hil_mode_takes_half_floats_and_publishes_as_configured():
