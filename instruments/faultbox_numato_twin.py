@@ -74,12 +74,13 @@ class NumatoTwin:
                 answer.append(byte)
                 continue
             # What a terminal adds to its CR is no part of the command.
-            value = self._run(self._line.replace(b"\n", b"").decode("ascii", "replace"))
+            value = self.run(self._line.replace(b"\n", b"").decode("ascii", "replace"))
             self._line.clear()
             answer += _NEW_LINE + (value.encode() + _NEW_LINE if value is not None else b"") + _PROMPT
         return Reply(bytes(answer)) if answer else None
 
-    def _run(self, command: str) -> str | None:
+    def run(self, command: str) -> str | None:
+        """Obey one command of the board; its value, None if it has none."""
         digits = self.options.channels // 4
         match command.split():
             case ["ver"]:
