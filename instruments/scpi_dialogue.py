@@ -54,8 +54,15 @@ class Dialogue:
         with self._exchange(query):
             return self._wire.query(query).strip()
 
-    def numbers(self, query: str) -> list[float]:
+    def numbers(self, query: str, *, units: tuple[str, ...] = ()) -> list[float]:
         """Send a query and return its answer as numbers; `;` and `,` separate them, +-9.9E37 becomes nan.
+
+        Parameters
+        ----------
+        query
+            One question or several.
+        units
+            Units that may follow the numbers (`48.12 V`), in their order.
 
         Raises
         ------
@@ -63,8 +70,12 @@ class Dialogue:
             If nobody answers, or the answer is not made of numbers.
         """
         answer = self.ask(query)
+        parts = answer.replace(";", ",").split(",")
         try:
-            values = [float(part) for part in answer.replace(";", ",").split(",")]
+            values = [
+                float(part.strip().removesuffix(unit))
+                for part, unit in zip(parts, units or ("",) * len(parts), strict=True)
+            ]
         except ValueError as error:
             raise WireError(
                 f'{self._role}: expected numbers as the answer to "{query}" at {self._clock.now_s:.3f} s, '
@@ -116,8 +127,8 @@ class Dialogue:
             found.append(error)
         return found
 
-    def confirm(self, query: str, expected: float | str, *, tolerance: float = 0.0) -> None:
-        """Read a setting back.
+    def confirm(self, query: str, expected: float | str, *, tolerance: float = 0.0, unit: str = "") -> None:
+        """Read a setting back; `unit` may follow a number (`48.12 V`).
 
         Raises
         ------
@@ -128,7 +139,8 @@ class Dialogue:
         if isinstance(expected, str):
             agrees = answer == expected
         else:
-            agrees = _NUMBER.fullmatch(answer) is not None and abs(float(answer) - expected) <= tolerance
+            number = answer.removesuffix(unit).strip()
+            agrees = _NUMBER.fullmatch(number) is not None and abs(float(number) - expected) <= tolerance
         if not agrees:
             raise InstrumentRefused(
                 f"{self._role}: expected {expected} as the answer to {query!r} at {self._clock.now_s:.3f} s, "

@@ -10,16 +10,20 @@ from pyvisa.resources import MessageBasedResource
 
 from bench.clock import Clock
 from bench.errors import InstrumentRefused, NotReady
-from bench.record import Origin, Samples, Trace
-from instruments.accuracy import expanded_uncertainty
+from bench.record import Trace
 from instruments.exchange import Exchange
+from instruments.power_readings import PowerReadings, refuse_outside
 from instruments.scpi_dialogue import Dialogue
-from instruments.supply_rp7900_twin import PROTECTIONS, Rp7900Options, Rp7900Twin
+from instruments.supply_rp7900_twin import ACCURACY, PROTECTIONS, Rp7900Options, Rp7900Twin
+
+__all__ = ["ACCURACY", "EXCHANGES", "Rp7900"]
 
 _GUIDE = "Keysight RP7900 Series Operating and Service Guide"
 _PED = "AnnaGiasson/PythonEquipmentDrivers 2.12.1, Keysight_RP7900"
 _RP7954 = "IvmInstruments 0.2.2, KeySight_RP7954.py"
+_PYINSTR = "schottm/pyinstr, KeysightSupplyMixin for the RP79xx"
 _488 = "IEEE 488.2 common command"
+_SCPI = "SCPI-99, status and system subsystems"
 
 EXCHANGES = (
     Exchange(b"*IDN?", None, _PED, "public driver", "it requires 'keysight' and 'rp79' in the answer"),
@@ -27,6 +31,13 @@ EXCHANGES = (
     Exchange(b"*CLS", None, _488, "unverified"),
     Exchange(b"*OPC?", b"1", _488, "unverified"),
     Exchange(b"SYST:ERR?", b'+0,"No error"', "nominal-io/instro 1.22.0", "public driver", "empty queue"),
+    Exchange(b"SYST:VERS?", None, _SCPI, "unverified"),
+    Exchange(b"FUNC CURR", None, _RP7954, "public driver"),
+    Exchange(b"FUNC?", b"CURR", _PYINSTR, "public driver"),
+    Exchange(b"SOUR:CURR:LEV 7.5", None, _PED, "public driver", "in current priority"),
+    Exchange(b"SOUR:CURR:LEV?", b"+7.50000000E+00", _PED, "public driver", "digits: unverified"),
+    Exchange(b"SOUR:VOLT:LIM 60", None, _PED, "public driver", "in current priority"),
+    Exchange(b"VOLT:LIM:LOW 0", None, _RP7954, "public driver", "in current priority, while it sinks"),
     Exchange(b"SOUR:FUNC VOLT", None, _PED, "public driver"),
     Exchange(b"SOUR:VOLT:LEV 12.5", None, _PED, "public driver"),
     Exchange(
@@ -52,12 +63,28 @@ EXCHANGES = (
     Exchange(b"OUTP:PROT:CLE", None, f"{_GUIDE}, p. 226", "manual", "its notes"),
     Exchange(b"OUTP:STAT 0", None, _PED, "public driver"),
     Exchange(b"OUTP:STAT?", b"0", _PED, "public driver"),
+    Exchange(b"VOLT:RES 0.05", None, _GUIDE, "manual", "output resistance, in voltage priority"),
+    Exchange(b"VOLT:RES?", b"+5.00000000E-02", _GUIDE, "manual", "digits: unverified"),
+    Exchange(
+        b"VOLT:RES:STAT 1", None, "a public driver's *RST list of the N69xx sister family", "unverified"
+    ),
+    Exchange(
+        b"VOLT:RES:STAT 0", None, "a public driver's *RST list of the N69xx sister family", "unverified"
+    ),
+    Exchange(b"OUTP:PROT:TEMP:MARG?", None, _GUIDE, "manual"),
+    Exchange(b"OUTP:INH:MODE LIVE", None, "Keysight N6700 programmer's reference", "manual", "sister family"),
     Exchange(b"OUTP:STAT 1", None, _PED, "public driver"),
     Exchange(b"MEAS:VOLT?", None, f"{_GUIDE}, p. 208", "manual"),
     Exchange(b"MEAS:CURR?", None, f"{_GUIDE}, p. 208", "manual", "the example there is MEAS:CURR?"),
-    Exchange(
-        b"STAT:QUES1:COND?", None, f"{_GUIDE}, p. 241", "unverified", "bits as printed; header spelling"
-    ),
+    Exchange(b"MEAS:POW?", None, _RP7954, "public driver"),
+    Exchange(b"STAT:OPER:COND?", None, _PYINSTR, "public driver"),
+    Exchange(b"STAT:OPER:PTR 6", None, _SCPI, "unverified"),
+    Exchange(b"STAT:OPER:NTR 0", None, _SCPI, "unverified"),
+    Exchange(b"STAT:OPER:ENAB 6", None, _SCPI, "unverified"),
+    Exchange(b"STAT:OPER:ENAB?", b"6", _SCPI, "unverified"),
+    Exchange(b"STAT:QUES1:ENAB 3", None, _SCPI, "unverified"),
+    Exchange(b"STAT:QUES1:ENAB?", b"3", _SCPI, "unverified"),
+    Exchange(b"STAT:QUES1:COND?", None, f"{_GUIDE}, p. 241; {_PYINSTR}", "public driver"),
     Exchange(
         b"STAT:QUES2:COND?", None, f"{_GUIDE}, p. 242", "unverified", "bits as printed; header spelling"
     ),
@@ -100,14 +127,13 @@ class Rp7900:
         self._clock, self._role, self._max_v, self._max_a = clock, role, max_v, max_a
         self._options = options or Rp7900Options()
         self._armed = False
-        origin = Origin("measured", role)
-        gain, offset = self._options.voltage_accuracy
-        self._voltage_v = Samples(
-            f"{role}.voltage_v", "V", origin, uncertainty=expanded_uncertainty(gain, offset, max_v)
-        )
-        gain, offset = self._options.current_accuracy
-        self._current_a = Samples(
-            f"{role}.current_a", "A", origin, uncertainty=expanded_uncertainty(gain, offset, max_a)
+        self._readings = PowerReadings(
+            role,
+            ACCURACY,
+            rated_v=self._options.rated_v,
+            rated_a=self._options.total_a,
+            max_v=max_v,
+            max_a=max_a,
         )
 
     def identity(self) -> str:
@@ -147,8 +173,8 @@ class Rp7900:
     def source(self, *, voltage_v: float, current_a: float) -> None:
         if not self._armed:
             raise NotReady(f"{self._role}: source() before prepare(): protection is not armed")
-        self._within("voltage_v", voltage_v, self._max_v, "V")
-        self._within("current_a", current_a, self._max_a, "A")
+        refuse_outside(self._role, "voltage_v", voltage_v, self._max_v, "V", clock=self._clock)
+        refuse_outside(self._role, "current_a", current_a, self._max_a, "A", clock=self._clock)
         # The current limit first: a higher voltage never meets an old, higher limit.
         self._dialogue.tell(f"SOUR:CURR:LIM {current_a:.3f}")
         self._dialogue.tell(f"SOUR:VOLT:LEV {voltage_v:.3f}")
@@ -177,9 +203,7 @@ class Rp7900:
             return
         # The acquisition starts with the query; its aperture is short against what is judged from polls.
         t_s = self._clock.now_s
-        voltage_v, current_a = self.measure()
-        self._voltage_v.append(t_s, voltage_v)
-        self._current_a.append(t_s, current_a)
+        self._readings.append(t_s, *self.measure())
 
     def off(self) -> None:
         self._dialogue.urge("OUTP:STAT 0")
@@ -189,16 +213,7 @@ class Rp7900:
         if float(self._dialogue.ask("OUTP:STAT?")) != 0:
             return False
         _, current_a = self.measure()
-        return abs(current_a) <= 2 * self._options.current_accuracy[1]
+        return abs(current_a) <= self._readings.dead_a
 
     def traces(self) -> dict[str, Trace]:
-        return {
-            samples.name: samples.trace() for samples in (self._voltage_v, self._current_a) if len(samples)
-        }
-
-    def _within(self, name: str, value: float, limit: float, unit: str) -> None:
-        if not 0.0 <= value <= limit:
-            raise InstrumentRefused(
-                f"{self._role}: {name} {value:g} {unit} at {self._clock.now_s:.3f} s is outside 0 to "
-                f"{limit:g} {unit}, what [roles.{self._role}] allows; nothing was sent."
-            )
+        return self._readings.traces()

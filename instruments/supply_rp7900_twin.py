@@ -2,7 +2,11 @@
 
 Protections and status bits as in the operating and service guide, p. 128, 226, 238 and 241 to 242. Not
 in any document seen, hence project defaults: ratings, accuracy, range of over-voltage protection (120 %),
-threshold of over-power (105 %), and that the watchdog runs only while the output is on.
+threshold of over-power (105 %), range of the output resistance, the temperature margin (50 K less 35 K at
+full power), and that the watchdog runs only while the output is on.
+
+It pushes; it draws only from a terminal that has `sink_current_a`. The output resistance is a loop of its own
+here, settled in half a second. Left out: lists, transients, arbitrary waveforms, digital port.
 """
 
 from __future__ import annotations
@@ -14,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.clock import Clock
 from bench.wires.twin import Reply
-from instruments.accuracy import Deviation
-from instruments.scpi import Command, Dialect, Interpreter
+from instruments.accuracy import Accuracy, Band, Deviation
+from instruments.power_readings import of_rating
+from instruments.scpi import Command, Dialect, Interpreter, status_commands
 from instruments.scpi_parameters import Boolean, Choice, Number
 from instruments.scpi_status import ScpiError, StatusGroup
 from instruments.terminals import SourceTerminal
@@ -29,10 +34,21 @@ _BIT = {name: (group, bit) for group, bits in enumerate(PROTECTIONS) for bit, na
 _CV, _CC, _OFF = 1 << 0, 1 << 1, 1 << 2
 _LIM_POSITIVE = 1 << 7
 
+_UNSEEN = "project default: no data sheet seen"
+#: Of an RP7936A. Other models: the same shares of their rating.
+ACCURACY = {
+    "voltage_v": Accuracy("V", (Band(160.0, 2.5e-4, 1.25e-4),), _UNSEEN, "unverified"),
+    "current_a": Accuracy("A", (Band(125.0, 1e-3, 8e-4),), _UNSEEN, "unverified"),
+}
+
 #: Hardware reacts in microseconds; the terminal changes once per plant step, so looking more often is idle.
 _TICK_S = 0.01
 _OVER_POWER = 1.05
 _NO_SLEW = 9.9e37
+#: Share of the way to the wanted voltage that the loop of the output resistance goes in a tick. It stays
+#: stable for output resistances up to 19 times that of the pack.
+_RESISTANCE_GAIN = 0.1
+_IDLE_MARGIN_K, _FULL_POWER_K = 50.0, 35.0
 
 
 class Rp7900Options(BaseModel):
@@ -41,6 +57,7 @@ class Rp7900Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "RP7936A"
+    serial: str = "MY00000000"
     rated_v: Annotated[float, Field(gt=0)] = 160.0
     rated_a: Annotated[float, Field(gt=0)] = 125.0
     rated_w: Annotated[float, Field(gt=0)] = 10_000.0
@@ -49,8 +66,6 @@ class Rp7900Options(BaseModel):
     watchdog_s: Annotated[int, Field(ge=1, le=3600)] = 10
     aperture_s: Annotated[float, Field(gt=0)] = 0.02
     latency_s: Annotated[float, Field(ge=0)] = 0.001
-    voltage_accuracy: tuple[float, float] = (2.5e-4, 0.02)
-    current_accuracy: tuple[float, float] = (1e-3, 0.1)
 
     @property
     def total_a(self) -> float:
@@ -78,6 +93,13 @@ DIALECT = Dialect(
         ),
         Command("[SOURce:]VOLTage[:LEVel][:IMMediate][:AMPLitude]", "voltage_v", (_VOLTS,)),
         Command("[SOURce:]VOLTage:LIMit[:POSitive]", "voltage_limit_v", (Number("V", 0, "highest_v"),)),
+        Command("[SOURce:]VOLTage:LIMit:LOW", "lower_limit_v", (Number("V", 0, "highest_v"),)),
+        Command(
+            "[SOURce:]VOLTage:RESistance[:LEVel][:IMMediate][:AMPLitude]",
+            "resistance_ohm",
+            (Number("Ohm", 0, "highest_ohm"),),
+        ),
+        Command("[SOURce:]VOLTage:RESistance:STATe", "resistance", (Boolean(),)),
         Command("[SOURce:]VOLTage:PROTection[:LEVel]", "ovp_v", (Number("V", 0, "ovp_max_v", "ovp_max_v"),)),
         Command("[SOURce:]VOLTage:PROTection:LOW[:LEVel]", "uvp_v", (_VOLTS,)),
         Command(
@@ -100,14 +122,20 @@ DIALECT = Dialect(
         Command("OUTPut:PROTection:CLEar", run="clear_protection"),
         Command("OUTPut:PROTection:WDOG[:STATe]", "watchdog", (Boolean(),)),
         Command("OUTPut:PROTection:WDOG:DELay", "watchdog_s", (Number("s", 1, 3600, 60, integer=True),)),
+        Command("OUTPut:PROTection:TEMPerature:MARGin", query="temperature_margin"),
+        Command("OUTPut:INHibit:MODE", "inhibit", (Choice(("LATChing", "LIVE", "OFF"), "LATC"),)),
         Command("MEASure[:SCALar]:VOLTage[:DC]", query="measure_voltage"),
         Command("MEASure[:SCALar]:CURRent[:DC]", query="measure_current"),
         Command("MEASure[:SCALar]:POWer[:DC]", query="measure_power"),
-        Command("STATus:OPERation:CONDition", query="operation_condition"),
-        Command("STATus:OPERation[:EVENt]", query="operation_event"),
-        Command("STATus:QUEStionable<n>:CONDition", query="questionable_condition"),
-        Command("STATus:QUEStionable<n>[:EVENt]", query="questionable_event"),
+        Command("FETCh[:SCALar]:VOLTage[:DC]", query="fetch_voltage"),
+        Command("FETCh[:SCALar]:CURRent[:DC]", query="fetch_current"),
+        Command("FETCh[:SCALar]:POWer[:DC]", query="fetch_power"),
+        *status_commands("STATus:OPERation", "operation"),
+        *status_commands("STATus:QUEStionable<n>", "questionable"),
+        Command("STATus:PRESet", run="preset_status"),
         Command("SYSTem:ERRor[:NEXT]", query="next_error"),
+        Command("SYSTem:VERSion", query="scpi_version"),
+        Command("SYSTem:COMMunicate:RLSTate", "remote", (Choice(("LOCal", "REMote", "RWLock"), "REM"),)),
     ),
     number=lambda value: f"{value:+.8E}",
     error_sign="+",
@@ -135,17 +163,21 @@ class Rp7900Twin:
     ) -> None:
         self.terminal, self.clock, self.options = terminal, clock, options
         generator = np.random.default_rng(seed)
-        self._voltmeter = Deviation(*options.voltage_accuracy, generator)
-        self._ammeter = Deviation(*options.current_accuracy, generator)
-        self._output_v = Deviation(*options.voltage_accuracy, generator)
-        self._output_a = Deviation(*options.current_accuracy, generator)
+        of_voltage = of_rating(ACCURACY["voltage_v"], options.rated_v)
+        of_current = of_rating(ACCURACY["current_a"], options.total_a)
+        self._voltmeter = Deviation.within(of_voltage, generator)
+        self._ammeter = Deviation.within(of_current, generator)
+        self._output_v = Deviation.within(of_voltage, generator)
+        self._output_a = Deviation.within(of_current, generator)
         self.highest_v, self.highest_a = 1.02 * options.rated_v, 1.02 * options.total_a
         self.lowest_a, self.lowest_limit_a = -self.highest_a, 0.02 * options.total_a
         self.ovp_max_v = options.highest_ovp_v
-        self.identification = f"Keysight Technologies,{options.model},MY00000000,B.03.02.1232"
+        self.highest_ohm = 0.1 * options.rated_v / options.total_a
+        self.identification = f"Keysight Technologies,{options.model},{options.serial},B.03.02.1232"
         self._latched = [0, 0]
         self._heard_s = self._applied_s = clock.now_s
-        self._ramp_v = 0.0
+        self._ramp_v = self._drop_v = 0.0
+        self._fetched = (0.0, 0.0)
         self._limiting_s = self._low_s = 0.0
         self._busy_s = 0.0
         self._scpi = self.ieee488 = Interpreter(DIALECT, self)
@@ -169,6 +201,7 @@ class Rp7900Twin:
         """Look at the terminals while the output is on: protections, watchdog, slew, status."""
         if self.output_on:
             self._protect()
+            self._settle()
             self._apply()
 
     def _protect(self) -> None:
@@ -200,13 +233,27 @@ class Rp7900Twin:
         elapsed_s, self._applied_s = self.clock.now_s - self._applied_s, self.clock.now_s
         step_v = settings["slew"] * (elapsed_s if settings["slew"] < _NO_SLEW else 1.0)
         if not self.output_on:
-            self._ramp_v = 0.0
+            self._ramp_v = self._drop_v = 0.0
         else:
             self._ramp_v += float(np.clip(target_v - self._ramp_v, -step_v, step_v))
         limit_a = settings["limit_a"] if by_voltage else max(0.0, settings["current_a"])
-        terminal.voltage_v = self._output_v.set(self._ramp_v)
+        terminal.voltage_v = self._output_v.set(max(0.0, self._ramp_v - self._drop_v))
         terminal.current_a = self._output_a.set(limit_a)
         terminal.enabled = self.output_on
+        if hasattr(terminal, "sink_current_a"):
+            sink_a = settings["negative_limit_a"] if by_voltage else min(0.0, settings["current_a"])
+            terminal.sink_current_a = self._output_a.set(-sink_a)
+        self._report()
+
+    def _settle(self) -> None:
+        """One step of the loop that makes the output behave as if a resistance was in it."""
+        settings = self._scpi.settings
+        active = settings["resistance"] and settings["function"] == "VOLT"
+        wanted_v = settings["resistance_ohm"] * self.terminal.actual_current_a if active else 0.0
+        self._drop_v += _RESISTANCE_GAIN * (wanted_v - self._drop_v)
+
+    def _report(self) -> None:
+        """Bring the status registers in line."""
         operation = self._operation()
         self._scpi.status.operation.update(operation)
         limiting = _LIM_POSITIVE if operation & _CC else 0
@@ -231,8 +278,16 @@ class Rp7900Twin:
         self._limiting_s = self._low_s = 0.0
 
     def change_function(self, function: str) -> None:
-        if self.output_on and function != self._scpi.settings["function"]:
-            raise ScpiError(-221)
+        """Another priority: the output goes off and the settings of the source return to their defaults.
+
+        Source: MytraAI/mytest, hardware notes on the N6974A of the sister family, measured there.
+        """
+        settings = self._scpi.settings
+        if function == settings["function"]:
+            return
+        kept = {name: settings[name] for name in ("watchdog", "watchdog_s", "remote")}
+        self._scpi.restore_defaults()
+        settings.update(kept)
 
     def switch(self, on: bool) -> None:
         self._limiting_s = self._low_s = 0.0
@@ -242,34 +297,55 @@ class Rp7900Twin:
         self._latched = [0, 0]
 
     def measure_voltage(self) -> str:
-        self._busy_s += self.options.aperture_s
-        return DIALECT.number(self._voltmeter.read(self.terminal.actual_voltage_v))
+        self._acquire()
+        return self.fetch_voltage()
 
     def measure_current(self) -> str:
-        self._busy_s += self.options.aperture_s
-        return DIALECT.number(self._ammeter.read(self.terminal.actual_current_a))
+        self._acquire()
+        return self.fetch_current()
 
     def measure_power(self) -> str:
-        self._busy_s += self.options.aperture_s
-        voltage_v = self._voltmeter.read(self.terminal.actual_voltage_v)
-        return DIALECT.number(voltage_v * self._ammeter.read(self.terminal.actual_current_a))
+        self._acquire()
+        return self.fetch_power()
 
-    def operation_condition(self) -> int:
-        return self._operation()
+    def fetch_voltage(self) -> str:
+        return DIALECT.number(self._fetched[0])
 
-    def operation_event(self) -> int:
-        return self._scpi.status.operation.read_event()
+    def fetch_current(self) -> str:
+        return DIALECT.number(self._fetched[1])
 
-    def questionable_condition(self, group: int) -> int:
-        return self._group(group).condition
+    def fetch_power(self) -> str:
+        return DIALECT.number(self._fetched[0] * self._fetched[1])
 
-    def questionable_event(self, group: int) -> int:
-        return self._group(group).read_event()
+    def temperature_margin(self) -> str:
+        """Kelvin until over-temperature: less, the more power goes through."""
+        power_w = abs(self.terminal.actual_voltage_v * self.terminal.actual_current_a)
+        return DIALECT.number(_IDLE_MARGIN_K - _FULL_POWER_K * power_w / self.options.total_w)
+
+    def scpi_version(self) -> str:
+        return "1999.0"
+
+    def operation(self) -> StatusGroup:
+        return self._scpi.status.operation
+
+    def questionable(self, group: int) -> StatusGroup:
+        if group not in (1, 2):
+            raise ScpiError(-114)
+        return self._scpi.status.questionable[group - 1]
+
+    def preset_status(self) -> None:
+        """Enables 0, every rise passes, no fall; events stay (SCPI-99, STATus:PRESet)."""
+        for group in (self.operation(), *self._scpi.status.questionable):
+            group.enable = group.negative = 0
+            group.positive = 0xFFFF
 
     def next_error(self) -> str:
         return self._scpi.next_error()
 
-    def _group(self, group: int) -> StatusGroup:
-        if group not in (1, 2):
-            raise ScpiError(-114)
-        return self._scpi.status.questionable[group - 1]
+    def _acquire(self) -> None:
+        self._busy_s += self.options.aperture_s
+        terminal = self.terminal
+        self._fetched = (
+            self._voltmeter.read(terminal.actual_voltage_v),
+            self._ammeter.read(terminal.actual_current_a),
+        )

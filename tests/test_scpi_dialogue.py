@@ -95,3 +95,16 @@ def test_a_transcript_can_be_watched_as_it_grows():
     assert seen == [(1.5, "load", ">", b"LOAD 0\n")]
     assert str(seen[0]) == "1.500000 load > b'LOAD 0\\n'"
     assert len(transcript) == 1
+
+
+def test_numbers_may_carry_their_units():
+    talk = dialogue(MEAS_ARR=["48.12 V, -1.50 A, 72.2 W"], VOLT=["48.12 V"])
+
+    assert talk.numbers("MEAS:ARR?", units=("V", "A", "W")) == [48.12, -1.5, 72.2]
+    talk.confirm("VOLT?", 48.1, tolerance=0.03, unit="V")
+
+
+@pytest.mark.parametrize("answer", ["48.12 A, 1.00 A", "48.12 V", "48.12 V, 1.00 A, 3 W"])
+def test_other_units_or_another_count_is_a_wire_error(answer: str):
+    with pytest.raises(WireError, match="expected numbers"):
+        dialogue(MEAS_ARR=[answer]).numbers("MEAS:ARR?", units=("V", "A"))

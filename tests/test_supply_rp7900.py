@@ -244,13 +244,90 @@ def test_slew_limits_the_rise(bench: Rig):
     assert bench.terminal.actual_voltage_v - start_v == pytest.approx(50.0, rel=0.02)
 
 
-def test_changing_priority_while_on_conflicts(bench: Rig):
+def test_changing_priority_switches_off_and_forgets_the_set_values(bench: Rig):
     bench.driver.source(voltage_v=85.0, current_a=20.0)
 
     tell(bench, "FUNC CURR")
 
-    assert ask(bench, "SYST:ERR?") == '-221,"Settings conflict"'
-    assert ask(bench, "FUNC?") == "VOLT"
+    assert not bench.terminal.enabled
+    assert ask(bench, "OUTP?;:FUNC?;:VOLT?") == "0;CURR;+0.00000000E+00"
+    assert ask(bench, "OUTP:PROT:WDOG?;:OUTP:PROT:WDOG:DEL?") == "1;10"
+
+
+def test_current_priority_holds_the_current_up_to_the_voltage_limit(bench: Rig):
+    tell(bench, "FUNC CURR;:CURR 30;:VOLT:LIM 95;:OUTP 1")
+    assert bench.driver.measure() == pytest.approx((83.0, 30.0), abs=0.2)
+
+    # 100 A across 0.1 ohm would be 90 V; the limit is 85 V, that leaves 50 A.
+    tell(bench, "CURR 100;:VOLT:LIM 85")
+
+    assert bench.driver.measure() == pytest.approx((85.0, 50.0), abs=0.5)
+
+
+def test_the_output_resistance_takes_voltage_off_with_current(bench: Rig):
+    # 85 V behind 0.1 ohm of the unit and 0.1 ohm of the battery of 80 V: 25 A, 82.5 V.
+    tell(bench, "VOLT:RES 0.1;RES:STAT 1")
+    bench.driver.source(voltage_v=85.0, current_a=60.0)
+
+    bench.clock.sleep(1.0)
+
+    assert bench.driver.measure() == pytest.approx((82.5, 25.0), abs=0.3)
+    tell(bench, "VOLT:RES:STAT 0")
+    bench.clock.sleep(1.0)
+    assert bench.driver.measure()[0] == pytest.approx(85.0, abs=0.1)
+
+
+def test_the_temperature_margin_falls_with_power(bench: Rig):
+    idle_k = float(ask(bench, "OUTP:PROT:TEMP:MARG?"))
+
+    bench.driver.source(voltage_v=85.0, current_a=20.0)  # 82 V x 20 A of 10 kW: 0.164 of 35 K
+
+    assert float(ask(bench, "OUTP:PROT:TEMP:MARG?")) == pytest.approx(idle_k - 5.74, abs=0.1)
+
+
+def test_it_draws_from_a_terminal_that_can_be_drawn_from():
+    class Both(FakeSource):
+        sink_current_a = 0.0
+
+    made = rig(Rp7900, Both(), max_v=100.0)
+    made.driver.prepare()
+    assert made.terminal.sink_current_a == 0.0
+
+    tell(made, "CURR:LIM:NEG -25")
+
+    assert made.terminal.sink_current_a == pytest.approx(25.0, rel=1e-3)
+
+
+def test_an_enabled_protection_asks_for_service(bench: Rig):
+    tell(bench, "STAT:QUES1:ENAB 1;:*SRE 8")
+    bench.driver.source(voltage_v=85.0, current_a=20.0)
+    bench.terminal.emf_v = 120.0
+
+    bench.clock.sleep(0.05)
+
+    assert int(ask(bench, "*STB?")) & 0b1001000 == 0b1001000
+    assert int(ask(bench, "STAT:QUES1:EVEN?")) == OV | LIM_POSITIVE
+    assert int(ask(bench, "*STB?")) & 0b1001000 == 0
+
+
+def test_preset_lets_every_rise_pass(bench: Rig):
+    tell(bench, "STAT:OPER:PTR 0;ENAB 7;:STAT:PRES")
+
+    assert ask(bench, "STAT:OPER:PTR?;ENAB?;NTR?") == "65535;0;0"
+
+
+def test_fetch_repeats_the_last_acquisition(bench: Rig):
+    bench.driver.source(voltage_v=85.0, current_a=20.0)
+    measured = ask(bench, "MEAS:VOLT?")
+    bench.terminal.emf_v = 70.0
+
+    assert ask(bench, "FETC:VOLT?") == measured
+
+
+def test_the_serial_number_is_the_one_of_the_station_file():
+    made = rig(Rp7900, FakeSource(), serial="MY59003109")
+
+    assert made.driver.identity().split(",")[2] == "MY59003109"
 
 
 def test_a_measurement_takes_its_aperture(bench: Rig):
@@ -284,7 +361,7 @@ def test_poll_makes_traces_with_origin_and_uncertainty(bench: Rig):
     assert len(current) == 10
     assert current.period_s == pytest.approx(0.1)
     assert str(current.origin) == "measured by role"
-    # (0.1 % of 120 A + 0.1 A) x 2 / sqrt(3)
+    # (0.1 % of 120 A + 0.08 % of 125 A) x 2 / sqrt(3)
     assert current.uncertainty == pytest.approx(0.254, abs=0.001)
     assert current.always(lambda amps: abs(amps - 20.0) < 0.2)
 
