@@ -28,7 +28,7 @@ from bench.station.safe_state import (
     order_of,
 )
 from bench.station_file import RoleEntry, StationFile
-from bench.wires.can import write_blf
+from bench.wires.can import Frame, write_blf
 from bench.wires.transcript import Transcript
 from dut_profiles.profile import Profile
 from instruments import roles
@@ -82,6 +82,9 @@ class Station:
         self._wires: list[tuple[str, Any]] = []
         self._addresses = dict(addresses or {})
         self._closed = False
+        #: What had come in when the wires were let go of: afterwards nobody can be asked.
+        self._final_traces: dict[str, Trace] | None = None
+        self._final_frames: list[Frame] | None = None
         #: What making safe came to, once closed.
         self.safe_report: SafeReport | None = None
         self.record = Record([self], now_s=lambda: self.clock.now_s)
@@ -134,6 +137,8 @@ class Station:
 
     def traces(self) -> dict[str, Trace]:
         """What every instrument measured and the DUT reported, by standard name."""
+        if self._final_traces is not None:
+            return self._final_traces
         found: dict[str, Trace] = {}
         for source in [*self.instruments.values(), self._dut]:
             if source is not None:
@@ -194,6 +199,7 @@ class Station:
         # What follows is the bench's doing: who judges the traces later must stop here.
         self.record.note("end", "bench switches off")
         self.safe_report = report = self._make_safe()
+        attempt(self._keep_what_came)
         for _, wire in self._wires:
             # Whether it succeeds makes no difference to safety.
             attempt(partial(close_wire, wire))
@@ -201,6 +207,14 @@ class Station:
             raise UnsafeState(
                 f"station {self.file.name} at {self.clock.now_s:.3f} s: " + "; ".join(report.complaints)
             )
+
+    def _keep_what_came(self) -> None:
+        self._final_traces, self._final_frames = self.traces(), self._frames()
+
+    def _frames(self) -> list[Frame]:
+        if self._final_frames is not None:
+            return self._final_frames
+        return self._dut.frames() if self._dut is not None else []
 
     def _make_safe(self) -> SafeReport:
         clock, entry = self.clock, self.file.safe_state
@@ -253,7 +267,7 @@ class Station:
 
     def can_log(self) -> bytes | None:
         """The DUT's bus as BLF; None if it is not on CAN."""
-        frames = self._dut.frames() if self._dut is not None else []
+        frames = self._frames()
         if not frames:
             return None
         with tempfile.TemporaryDirectory() as folder:
