@@ -4,7 +4,7 @@ What a table says: headers in long form with the short form in capitals, optiona
 suffixes as `<n>`, and for each the type of its parameters. What the interpreter does: short and long forms in
 any case, `;` and `:` paths, units and multipliers, MIN, MAX and DEF, error queue and IEEE 488.2 commands.
 It also is what the bus has beside messages: status byte, device clear, trigger (`bench.wires.twin.Ieee488`).
-Left out: blocks and channel lists, macros, `*SAV` and `*RCL`.
+Left out: blocks, macros, `*SAV` and `*RCL`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from typing import Any
 from instruments.scpi_parameters import Channel, Number, Parameter, forms
 from instruments.scpi_status import ScpiError, Status, StatusGroup
 
-_UNIT = re.compile(r"(:?)(\*?[A-Za-z][\w:]*)(\??)(?:\s+(.*))?\Z", re.DOTALL)
+# A channel list may follow without a blank.
+_UNIT = re.compile(r"(:?)(\*?[A-Za-z][\w:]*)(\??)(?:\s+(.*)|(\(@.*))?\Z", re.DOTALL)
+_GLUED = re.compile(r"([^(]*[^(\s])\s*(\(@[^)]*\))\Z", re.DOTALL)
 _DIGITS = re.compile(r"(?<=[A-Z])\d+(?=:|\Z)")
-# A string, whole or not, or the sign itself: one pass, however long the message is.
-_SEMICOLON, _COMMA = (re.compile(rf"""\"[^\"]*\"?|'[^']*'?|({sign})""") for sign in ";,")
+# A string or a channel list, whole or not, or the sign itself: one pass, however long the message is.
+_SEMICOLON, _COMMA = (re.compile(rf"""\"[^\"]*\"?|'[^']*'?|\(@[^);]*\)?|({sign})""") for sign in ";,")
 _MOST_SUFFIX_DIGITS = 9
 _MOST_REMEMBERED = 1000
 
@@ -76,7 +78,9 @@ class Dialect:
     """What one family of instruments says its own way.
 
     `missing_suffix` stands for a numeric suffix that is left out; with 0 the twin can put in the channel
-    that is selected. `reset_settings`: whether `*RST` gives the settings their defaults.
+    that is selected. `reset_settings`: whether `*RST` gives the settings their defaults. `glued_lists`:
+    whether a channel list may follow the last parameter without a comma, as in `VOLT 3.7(@1,2)`. `no_query`,
+    `no_command`: error for the query form of what has none, and for the command form of a query.
     """
 
     commands: tuple[Command, ...]
@@ -87,6 +91,9 @@ class Dialect:
     questionable_groups: int = 1
     missing_suffix: int = 1
     reset_settings: bool = True
+    glued_lists: bool = False
+    no_query: int = -113
+    no_command: int = -113
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +177,10 @@ def _parse(dialect: Dialect, message: str) -> tuple[_Call, ...]:
         match = _UNIT.match(unit)
         if match is None:
             return (*calls, _Call(unit, None, False, error=-102))
-        root, header, mark, rest = match[1], match[2].upper(), bool(match[3]), match[4] or ""
+        root, header, mark, rest = match[1], match[2].upper(), bool(match[3]), match[4] or match[5] or ""
         arguments = tuple(_split(_COMMA, rest)) if rest else ()
+        if dialect.glued_lists and arguments and (glued := _GLUED.match(arguments[-1])):
+            arguments = (*arguments[:-1], glued[1], glued[2])
         if header.startswith("*"):
             calls.append(_Call(header, _table(dialect).get(header), mark, arguments=arguments))
             continue
@@ -273,7 +282,7 @@ class Interpreter:
         if call.is_query:
             return self._query(call, command)
         if not command.parameters and not command.run:
-            raise ScpiError(-113)
+            raise ScpiError(self.dialect.no_command)
         if (admit := getattr(self.twin, "admit", None)) is not None:
             admit(command)
         values = self._values(command, call.arguments)
@@ -319,7 +328,7 @@ class Interpreter:
                 raise ScpiError(-109 if given < fewest else -108)
             return str(getattr(self.twin, command.query)(*command.bound, *call.suffixes, *call.arguments))
         if not command.is_setting:
-            raise ScpiError(-113)
+            raise ScpiError(self.dialect.no_query)
         parameter = command.parameters[0]
         value = self.settings[command.setting]
         if call.arguments:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from instruments.scpi_status import ScpiError
 
 _MULTIPLIERS = {"": 1.0, "U": 1e-6, "M": 1e-3, "K": 1e3, "MA": 1e6}
+_LIST = re.compile(r"\(@\s*(\d{1,9}(?:\s*[,:]\s*\d{1,9})*)\s*\)\Z")
 _NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:E[+-]?\d+)?)\s*([A-Z%/]*)\Z")
 
 
@@ -145,6 +146,37 @@ class Channel:
 
     def write(self, value: int, style: Style) -> str:
         return f"{self.prefix}{value}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelList:
+    """A list of channels, `(@1,3:5)`: those of `channels`, or of the twin's attribute of that name.
+
+    A range takes in every channel there is between its ends, backwards if the first is the higher one.
+    """
+
+    channels: Sequence[int] | str
+
+    def read(self, text: str, twin: Any) -> tuple[int, ...]:
+        match = _LIST.match(text)
+        if match is None:
+            raise ScpiError(-171)
+        known: Sequence[int] = (
+            getattr(twin, self.channels) if isinstance(self.channels, str) else self.channels
+        )
+        found: list[int] = []
+        for part in match[1].split(","):
+            ends = [int(end) for end in part.split(":")]
+            if len(ends) > 2:
+                raise ScpiError(-171)
+            if not set(ends) <= set(known):
+                raise ScpiError(-222)
+            between = [channel for channel in known if min(ends) <= channel <= max(ends)]
+            found += between if ends[0] <= ends[-1] else between[::-1]
+        return tuple(found)
+
+    def write(self, value: Sequence[int], style: Style) -> str:
+        return f"(@{','.join(map(str, value))})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench.wires.twin import Ieee488
 from instruments.scpi import Command, Dialect, Interpreter, expand, status_commands
-from instruments.scpi_parameters import Boolean, Channel, Choice, Number, Text
+from instruments.scpi_parameters import Boolean, Channel, ChannelList, Choice, Number, Text
 from instruments.scpi_status import ScpiError, StatusGroup
 
 TABLE = Dialect(
@@ -470,3 +470,108 @@ def test_a_dialect_may_keep_its_settings_over_a_reset():
 
     assert three.interpreter.settings == {"kept": 1}
     assert three.calls == [()]
+
+
+class Scanner:
+    """An imaginary one with channels 101 to 103 and 201, in two dialects."""
+
+    identification = "Maker,Scanner,1,1.0"
+    known = (101, 102, 103, 201)
+    commands = (
+        Command("SOURce:VOLTage", parameters=(Number("V", 0, 6), ChannelList("known")), run="put"),
+        Command("MEASure:VOLTage", query="get"),
+        Command("ROUTe:CLOSe", parameters=(ChannelList("known"),), run="close"),
+        Command("SYSTem:ERRor", query="next_error"),
+    )
+
+    def __init__(self, **how: object) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.interpreter = Interpreter(Dialect(self.commands, number=str, **how), self)
+
+    def say(self, message: str) -> str | None:
+        answer = self.interpreter.execute(message.encode())
+        return None if answer is None else answer.decode().removesuffix("\n")
+
+    def put(self, *values: object) -> None:
+        self.calls.append(values)
+
+    close = put
+
+    def get(self, channels: str = "(@101)") -> str:
+        return ",".join(map(str, ChannelList("known").read(channels, self)))
+
+    def next_error(self) -> str:
+        return self.interpreter.next_error()
+
+
+@pytest.mark.parametrize(
+    ("message", "channels"),
+    [
+        ("ROUT:CLOS (@101)", (101,)),
+        ("ROUT:CLOS (@101,103)", (101, 103)),
+        ("ROUT:CLOS(@103 , 101)", (103, 101)),
+        ("ROUT:CLOS (@ 102:201 )", (102, 103, 201)),
+        ("ROUT:CLOS (@201,103:101)", (201, 103, 102, 101)),
+        ("ROUT:CLOS (@101,101)", (101, 101)),
+    ],
+)
+def test_a_channel_list_names_channels_and_ranges(message: str, channels: tuple[int, ...]):
+    scanner = Scanner()
+
+    scanner.say(message)
+
+    assert scanner.calls == [(channels,)]
+    assert scanner.say("SYST:ERR?").startswith("+0")
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("ROUT:CLOS @(101)", -171),
+        ("ROUT:CLOS (@)", -171),
+        ("ROUT:CLOS (@101", -171),
+        ("ROUT:CLOS (@101,)", -171),
+        ("ROUT:CLOS (@101:102:103)", -171),
+        ("ROUT:CLOS 101", -171),
+        ("ROUT:CLOS (@104)", -222),
+        ("ROUT:CLOS (@101:104)", -222),
+        ("ROUT:CLOS (@99999999999)", -171),
+        ("ROUT:CLOS", -109),
+    ],
+)
+def test_what_is_no_list_of_its_channels_is_declined(message: str, code: int):
+    scanner = Scanner()
+
+    scanner.say(message)
+
+    assert scanner.calls == []
+    assert scanner.say("SYST:ERR?").startswith(f"{code},")
+
+
+def test_a_list_is_one_argument_and_what_follows_it_is_read_too():
+    scanner = Scanner()
+
+    assert scanner.say("MEAS:VOLT? (@101,102);:ROUT:CLOS (@103);:MEAS:VOLT?(@201)") == "101,102;201"
+    assert scanner.calls == [((103,),)]
+
+
+@pytest.mark.parametrize("message", ["SOUR:VOLT 3.7(@101,102)", "SOUR:VOLT 3.7 (@101,102)"])
+def test_a_list_glued_to_a_value_is_understood_where_the_dialect_says_so(message: str):
+    strict, loose = Scanner(), Scanner(glued_lists=True)
+
+    strict.say(message)
+    loose.say(message)
+    loose.say("SOUR:VOLT 1.5,(@201)")
+
+    assert strict.say("SYST:ERR?").startswith("-109,")
+    assert loose.calls == [(3.7, (101, 102)), (1.5, (201,))]
+
+
+def test_a_dialect_has_its_own_errors_for_the_wrong_form():
+    scanner = Scanner(no_query=-115, no_command=-116)
+
+    scanner.say("ROUT:CLOS?;")
+    scanner.say("MEAS:VOLT 1")
+
+    assert scanner.say("SYST:ERR?") == '-115,"Command cannot query"'
+    assert scanner.say("SYST:ERR?") == '-116,"Command must query"'
