@@ -8,7 +8,7 @@ it: keep what `drain` returns and write it with `write_blf`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import can
 
 from bench.clock import Clock
 from bench.errors import StationInvalid, WireError
+from bench.wires.can_adapters import SlcanBus, SocketcandBus
 from bench.wires.can_hub import EXTENDED, ID_MASK, STANDARD_MAX, CanHub, CanNode, Frame, frame_bits
 from bench.wires.can_twin import TwinBus, can_id_of, message_of
 from bench.wires.transcript import Transcript
@@ -54,9 +55,9 @@ def open_can(
     ----------
     address
         `can:<interface>:<channel>` with python-can's names, its options as in
-        `can:socketcand:can0?host=127.0.0.1&port=29536`; or `twin://<name>`.
+        `can:socketcand:can0?host=127.0.0.1&port=29536`, `can:slcan:/dev/ttyACM0`; or `twin://<name>`.
     bitrate
-        [bit/s].
+        [bit/s]. A socketcand server has set it already.
     clock
         Bench time of the stamps.
     role
@@ -109,12 +110,24 @@ def _open_adapter(address: str, bitrate: int, role: str, clock: Clock) -> can.Bu
             found=repr(address),
         )
     options: dict[str, Any] = {key: int(v) if v.isdigit() else v for key, v in parse_qsl(query)}
+    if interface == "socketcand" and not {"host", "port"} <= set(options):
+        raise StationInvalid(
+            f"[roles.{role}] address",
+            expected=f"can:socketcand:{channel}?host=<host>&port=<port>",
+            found=repr(address),
+        )
     try:
+        if interface == "socketcand":
+            return SocketcandBus(channel, **options)
+        if interface == "slcan":
+            return SlcanBus(channel, bitrate, **options)
         return can.Bus(interface=interface, channel=channel, bitrate=bitrate, **options)
     except (can.CanError, OSError, ImportError, ValueError, TypeError) as error:
+        cause = f" ({error.__cause__})" if isinstance(error, can.CanError) and error.__cause__ else ""
         raise WireError(
-            f"{role}: expected an open CAN channel at {address}, found {type(error).__name__}: {error} "
-            f"at {clock.now_s:.3f} s. Is the adapter plugged in, and its driver installed?"
+            f"{role}: expected an open CAN channel at {address}, found {type(error).__name__}: {error}{cause}"
+            f" at {clock.now_s:.3f} s. Is the adapter plugged in, or its server running, and its driver "
+            "installed?"
         ) from error
 
 
@@ -139,14 +152,23 @@ def drain(bus: can.BusABC, clock: Clock) -> list[Frame]:
     epoch_s = clock.epoch.timestamp()
     frames = []
     try:
-        while (message := bus.recv(0)) is not None:
+        for message in _arrived(bus):
             if message.is_error_frame or message.is_remote_frame:
                 continue
             t_s = message.timestamp - epoch_s
             frames.append((t_s + _stamp_offset_s(bus, t_s, clock), can_id_of(message), bytes(message.data)))
-    except can.CanError as error:
+    except (can.CanError, OSError, ValueError) as error:
         raise WireError(f"{bus}: expected frames, found {error} at {clock.now_s:.3f} s.") from error
     return frames
+
+
+def _arrived(bus: can.BusABC) -> Iterator[can.Message]:
+    while True:
+        message = bus.recv(0)
+        if message is not None:
+            yield message
+        elif not (isinstance(bus, SlcanBus) and bus.has_more):
+            return
 
 
 def _stamp_offset_s(bus: can.BusABC, t_s: float, clock: Clock) -> float:

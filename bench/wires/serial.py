@@ -7,9 +7,10 @@ returns when the last bit is out, as `write` and `flush` together do on a real p
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import serial
@@ -140,6 +141,27 @@ class TwinSerial(serial.SerialBase):  # type: ignore[misc]  # pyserial has no ty
     _update_dtr_state = _update_break_state = _update_rts_state
 
 
+class DevicePort(serial.Serial):  # type: ignore[misc]  # pyserial has no types
+    """A serial device, or a pseudo terminal in its place, which has no RTS and DTR to set."""
+
+    def _update_rts_state(self) -> None:
+        with _no_modem_lines():
+            super()._update_rts_state()
+
+    def _update_dtr_state(self) -> None:
+        with _no_modem_lines():
+            super()._update_dtr_state()
+
+
+@contextlib.contextmanager
+def _no_modem_lines() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTTY, errno.EINVAL):
+            raise
+
+
 def open_serial(
     address: str,
     *,
@@ -189,8 +211,9 @@ def open_serial(
 
 
 def _open_port(address: str, baud: int, timeout_s: float, role: str, clock: Clock) -> serial.SerialBase:
+    opener = serial.serial_for_url if "://" in address else DevicePort
     try:
-        port = serial.serial_for_url(address, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s)
+        port = opener(address, baudrate=baud, timeout=timeout_s, write_timeout=timeout_s)
     except (serial.SerialException, OSError, ValueError) as error:
         raise WireError(
             f"{role}: expected an open serial port at {address}, found {error} at {clock.now_s:.3f} s. "
@@ -201,6 +224,14 @@ def _open_port(address: str, baud: int, timeout_s: float, role: str, clock: Cloc
     if line is not None:
         with contextlib.suppress(OSError):
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain_close = port.close
+
+        def close() -> None:
+            plain_close()
+            line.close()
+
+        # pyserial forgets the socket when the far end has closed it first.
+        port.close = close
     return port
 
 
