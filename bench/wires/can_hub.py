@@ -125,6 +125,13 @@ class CanHub:
             other.routes.clear()
         return node
 
+    def detach(self, node: CanNode) -> None:
+        """Disconnect `node`, which hears nothing any more; what it has queued is still sent. Repeatable."""
+        if node in self._nodes:
+            self._nodes.remove(node)
+            for other in self._nodes:
+                other.routes.clear()
+
     def send(self, node: CanNode, frames: Iterable[tuple[int, bytes]]) -> None:
         """Queue `frames` of `node` at this instant.
 
