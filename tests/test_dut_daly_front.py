@@ -167,6 +167,16 @@ def test_requests_may_come_in_pieces_and_behind_garbage(front):
     assert front.handle(request[5:]) is not None
 
 
+@pytest.mark.parametrize("cut", range(1, 26))
+def test_joined_requests_are_answered_alike_wherever_they_are_cut(front, cut):
+    stream = daly.request(0x90) + daly.request(0x94)
+    expected = asked(front, 0x90) + " " + asked(front, 0x94)
+
+    told = [reply.data for piece in (stream[:cut], stream[cut:]) if (reply := front.handle(piece))]
+
+    assert b"".join(told).hex(" ").upper() == expected
+
+
 @given(st.lists(st.binary(max_size=30), max_size=5))
 def test_nothing_that_comes_breaks_it(pieces):
     front = DalyFront(EmulatedBms(PROFILE, Board().port))
