@@ -130,10 +130,10 @@ class DoorLoop:
 
 def receive(connection: socket.socket, count: int) -> bytes:
     """Exactly `count` bytes, or what came before the other side closed."""
-    data = b""
-    while len(data) < count and (more := connection.recv(count - len(data))):
+    data = bytearray()
+    while len(data) < count and (more := connection.recv(min(count - len(data), 1 << 20))):
         data += more
-    return data
+    return bytes(data)
 
 
 def closed_by_the_other_side(connection: socket.socket) -> bool:

@@ -303,6 +303,19 @@ def test_no_message_is_available_before_the_answer_is_due(loop: DoorLoop, client
     assert client.ask(21, 0, FIRST_ID) == (22, 0, 0, b"")
 
 
+def test_a_trigger_sent_into_a_pulled_cable_is_lost(
+    loop: DoorLoop, door: HislipDoor, client: Client, box: Box
+):
+    loop.do(door.pull)
+    client.tell(frame(12, 0, FIRST_ID))
+    loop.do(door.plug)
+
+    client.tell(frame(7, 0, FIRST_ID + 2, b"VOLT?\n"))
+
+    assert client.hear() == (7, 0, FIRST_ID + 2, b"1.000\n")
+    assert box.triggers == 0
+
+
 @pytest.mark.parametrize("control", range(7))
 def test_remote_and_local_are_accepted(client: Client, control: int):
     assert client.ask(10, control) == (11, 0, 0, b"")

@@ -331,6 +331,23 @@ def test_a_client_that_closes_its_half_still_gets_its_answer(loop: DoorLoop):
     assert receive(connection, 100) == b"Maker,Box,1,2.0\n"  # and then the end
 
 
+def test_a_client_that_does_not_read_is_not_heard_until_it_does(loop: DoorLoop):
+    twin = Box()
+    door = served(loop, SocketDoor, twin)
+    other = loop.client(door.address)
+    connection, text, queries = loop.connect(door.port), b"x" * 2000, 10_000
+
+    connection.sendall(b'DISP:TEXT "' + text + b'"\n' + b"DISP:TEXT?\n" * queries)
+    heard = -1
+    while heard != (heard := twin.heard.count(b"DISP:TEXT?")):  # until it stays as it is
+        for _ in range(20):
+            assert other.query("*IDN?") == "Maker,Box,1,2.0"
+
+    assert heard < queries
+    answer = b'"' + text + b'"\n'
+    assert receive(connection, queries * len(answer)) == answer * queries
+
+
 @EVERY_KIND
 def test_silence_takes_the_timeout(loop: DoorLoop, kind: Any):
     wire = loop.client(served(loop, kind, Box()).address, timeout_s=0.05)
@@ -358,6 +375,22 @@ def test_a_pulled_cable_is_silence_and_what_was_sent_into_it_is_lost(loop: DoorL
     wire.timeout = 20_000
     assert wire.query("SYST:ERR?") == NO_ERROR
     assert twin.heard == [b"*IDN?", b"SYST:ERR?"]
+
+
+def test_half_a_message_sent_into_a_pulled_cable_does_not_appear_later(loop: DoorLoop):
+    twin = Box()
+    door = served(loop, SocketDoor, twin)
+    connection = loop.connect(door.port)
+    loop.until(lambda: bool(door.clients))
+
+    connection.sendall(b"VOLT 5;")
+    loop.do(door.pull)
+    connection.sendall(b"VOLT 6;")
+    loop.do(door.plug)
+    connection.sendall(b"*IDN?\n")
+
+    assert receive(connection, 16) == b"Maker,Box,1,2.0\n"
+    assert twin.heard == [b"*IDN?"]
 
 
 def test_nobody_new_is_answered_while_the_cable_is_out(loop: DoorLoop):
@@ -461,6 +494,16 @@ def test_a_late_answer_is_not_overtaken(loop: DoorLoop):
     connection.sendall(b"*IDN?\nVOLT?\nVOLT? MAX\n")
 
     assert receive(connection, 29) == b"Maker,Box,1,2.0\n1.000\n60.000\n"
+
+
+def test_an_instrument_answers_one_question_after_the_other(loop: DoorLoop):
+    connection = loop.connect(served(loop, SocketDoor, Box(delay_s=0.03)).port)
+    asked_s = loop.clock.now_s
+
+    connection.sendall(b"VOLT?\nVOLT?\n")
+
+    assert receive(connection, 12) == b"1.000\n1.000\n"
+    assert loop.clock.now_s - asked_s >= 0.06
 
 
 def test_in_a_fast_bench_a_slow_answer_comes_soon(loop: DoorLoop):

@@ -215,6 +215,15 @@ def test_a_second_line_interrupts_the_response_to_the_first(client: Client):
     assert client.read(link) == (0, 4, b'-410,"Query INTERRUPTED"\n')
 
 
+def test_the_beginning_of_a_message_ends_what_was_not_read(client: Client):
+    link = client.link()
+    client.write(link, b"VOLT?")
+
+    client.write(link, b"*CL", flags=0)
+
+    assert client.read(link, timeout_ms=1) == (15, 0, b"")
+
+
 def test_a_write_larger_than_agreed_is_a_parameter_error(client: Client, box: Box):
     link = client.link()
 
