@@ -147,6 +147,9 @@ def test_a_closed_door_refuses_and_an_opened_one_has_the_same_address(loop, stre
 
     with pytest.raises(WireError, match="expected an open line"):
         ask()
+    if not address.startswith("socket"):
+        with pytest.raises(WireError, match="expected an open line"):
+            client.reset_input_buffer()
     client.close()
     with pytest.raises(WireError, match=f"expected an open serial port at {address}"):
         port(address, loop.clock)

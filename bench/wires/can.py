@@ -123,10 +123,9 @@ def _open_adapter(address: str, bitrate: int, role: str, clock: Clock) -> can.Bu
             return SlcanBus(channel, bitrate, **options)
         return can.Bus(interface=interface, channel=channel, bitrate=bitrate, **options)
     except (can.CanError, OSError, ImportError, ValueError, TypeError) as error:
-        cause = f" ({error.__cause__})" if isinstance(error, can.CanError) and error.__cause__ else ""
         raise WireError(
-            f"{role}: expected an open CAN channel at {address}, found {type(error).__name__}: {error}{cause}"
-            f" at {clock.now_s:.3f} s. Is the adapter plugged in, or its server running, and its driver "
+            f"{role}: expected an open CAN channel at {address}, found {type(error).__name__}: {error} "
+            f"at {clock.now_s:.3f} s. Is the adapter plugged in, or its server running, and its driver "
             "installed?"
         ) from error
 

@@ -144,6 +144,15 @@ class TwinSerial(serial.SerialBase):  # type: ignore[misc]  # pyserial has no ty
 class DevicePort(serial.Serial):  # type: ignore[misc]  # pyserial has no types
     """A serial device, or a pseudo terminal in its place, which has no RTS and DTR to set."""
 
+    def reset_input_buffer(self) -> None:
+        """Forget what has arrived; a device that is gone is told as by every other call."""
+        try:
+            super().reset_input_buffer()
+        except OSError:
+            raise
+        except Exception as error:  # the terminal's own class of errors, which is no OSError
+            raise serial.SerialException(str(error)) from error
+
     def _update_rts_state(self) -> None:
         with _no_modem_lines():
             super()._update_rts_state()
@@ -237,7 +246,7 @@ def _open_port(address: str, baud: int, timeout_s: float, role: str, clock: Cloc
 
 def _record(port: serial.SerialBase, clock: Clock, role: str, transcript: Transcript) -> None:
     """Write down what crosses `port`, and turn its failures into `WireError`."""
-    plain_write, plain_read = port.write, port.read
+    plain_write, plain_read, plain_reset = port.write, port.read, port.reset_input_buffer
 
     def guarded(call: Callable[[], Any]) -> Any:
         try:
@@ -270,4 +279,8 @@ def _record(port: serial.SerialBase, clock: Clock, role: str, transcript: Transc
             transcript.add(clock.now_s, role, "<", bytes(data))
         return bytes(data)
 
+    def reset_input_buffer() -> None:
+        guarded(plain_reset)
+
     port.write, port.read, port.read_until = write, read, read_until
+    port.reset_input_buffer = reset_input_buffer
