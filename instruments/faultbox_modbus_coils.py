@@ -26,7 +26,7 @@ _COILS = (
 
 
 def _exchange(request: str, reply: str, note: str) -> tuple[Exchange, Exchange]:
-    """At unit 1 on both connectors: transaction, 0, length and unit before it on TCP; address and CRC on RTU."""
+    """One for each connector, at unit 1: with the header of Modbus TCP, and with address and CRC of RTU."""
     asked, answered = bytes.fromhex(request), bytes.fromhex(reply)
     return (
         Exchange(_tcp(asked), _tcp(answered), _COILS, "public driver", note, face="tcp"),
