@@ -61,7 +61,9 @@ def rows(evidence: Evidence) -> list[Row]:
 
 
 def run_verdict(evidence: Evidence) -> Verdict:
-    """The worst verdict of the run. A run that judged nothing, or skipped everything, is an error."""
+    """The worst verdict of the run. One that judged nothing, skipped everything or was killed is an error."""
+    if evidence.run.interrupted:
+        return Verdict.ERROR
     found = worst(scenario.result.verdict for scenario in evidence.scenarios)
     return Verdict.ERROR if found is Verdict.SKIPPED else found
 

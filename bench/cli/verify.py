@@ -19,11 +19,15 @@ def verify_command(
     as_json: AsJson = False,
 ) -> None:
     """Check that the evidence of a run is complete and unaltered."""
-    from bench.evidence import verify
+    from bench.evidence import interruption, verify
 
     demand_run(run_folder)
     found = verify(run_folder, head=seal or None)
+    interrupted = interruption(run_folder)
     if as_json:
-        print(json.dumps({"intact": True, "files": found.entries, "seal": found.head}))
-    else:
-        typer.echo(f"intact: {found.entries} files, seal {found.head}")
+        row = {"intact": True, "files": found.entries, "seal": found.head, "interrupted": interrupted or None}
+        print(json.dumps(row))
+        return
+    typer.echo(f"intact: {found.entries} files, seal {found.head}")
+    if interrupted:
+        typer.echo(f"INTERRUPTED, the run did not end by itself: {interrupted}")

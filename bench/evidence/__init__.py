@@ -7,6 +7,9 @@
         exchanges/<id>[-k].jsonl         what the drivers said and heard
         can/<id>[-k].blf                 the bus
         attachments/<name>               anything else
+        journal/<id>[-k].jsonl           of the scenario under way; stays only if the run was killed in it
+        guard.json                       how the watchman made the bench safe, if it had to
+        leftover/<name>                  what was half written when the run was killed
         run.json                         who, when, with what: the only file that knows the wall clock
         chain.jsonl                      one line per file: its SHA-256, chained to the line before
         seal.json                        the last hash of the chain; nothing may follow
@@ -19,6 +22,8 @@ A chain shows what was altered, unless all of it was made anew: keep the seal's 
 from __future__ import annotations
 
 from bench.evidence.chain import SCHEMA, Seal, verify
+from bench.evidence.interrupted import interruption, seal_interrupted
+from bench.evidence.journal import Journal
 from bench.evidence.result import (
     Clause,
     DutInfo,
@@ -39,6 +44,7 @@ __all__ = [
     "DutInfo",
     "Evidence",
     "EvidenceWriter",
+    "Journal",
     "RoleInfo",
     "RunInfo",
     "Scenario",
@@ -48,7 +54,9 @@ __all__ = [
     "TraceFile",
     "Trip",
     "headline",
+    "interruption",
     "load",
     "relative_margin",
+    "seal_interrupted",
     "verify",
 ]

@@ -60,7 +60,10 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """Who ran what, when and with which bench. `defect`: seeded into an emulated DUT, else None."""
+    """Who ran what, when and with which bench. `defect`: seeded into an emulated DUT, else None.
+
+    `interrupted`: why the run ended before its time and was sealed by somebody else; "" if it ended itself.
+    """
 
     run: str
     started_utc: str
@@ -74,6 +77,7 @@ class RunInfo:
     defect: str | None = None
     command_line: str = ""
     clauses: tuple[Clause, ...] = ()
+    interrupted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

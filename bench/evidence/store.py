@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,6 +30,9 @@ from bench.evidence.traces import TraceFile, pack_traces
 from bench.record import Trace
 
 RUN = "run.json"
+
+#: Ending of a file that is about to replace another one.
+PART = ".part"
 
 
 class EvidenceWriter:
@@ -56,8 +61,46 @@ class EvidenceWriter:
         self._run = to_json({"schema": SCHEMA} | asdict(run))
         self._entries, self._head, self._sealed = 0, GENESIS, False
         self._write(RUN, self._run)
-        self._add("profile.toml", profile_text.encode())
-        self._add("station.toml", station_text.encode())
+        self.add("profile.toml", profile_text.encode())
+        self.add("station.toml", station_text.encode())
+
+    @classmethod
+    def resume(cls, root: Path) -> EvidenceWriter:
+        """Go on with the evidence in the folder `root`, whose writer is gone and has not sealed it.
+
+        A last line of the chain that was cut off while it was written is taken back: its file is then one
+        that was never chained.
+
+        Raises
+        ------
+        EvidenceInvalid
+            If its chain is broken elsewhere.
+        """
+        chain = root / CHAIN
+        if chain.is_file() and (whole := chain.read_bytes().rpartition(b"\n")) and whole[2]:
+            os.truncate(chain, len(whole[0]) + len(whole[1]))
+        entries = read_chain(root) if chain.is_file() else []
+        writer = cls.__new__(cls)
+        writer.folder, writer._sealed = root, False
+        writer._run = (root / RUN).read_bytes()
+        writer._entries, writer._head = len(entries), entries[-1]["hash"] if entries else GENESIS
+        return writer
+
+    def describe(self, run: RunInfo) -> None:
+        """Say more about the run than was known at its start: who answered at which address."""
+        self._replace_run(to_json({"schema": SCHEMA} | asdict(run)))
+
+    def interrupted(self, reason: str) -> None:
+        """Write into `run.json` that the run ended before its time, and why."""
+        self._replace_run(to_json(json.loads(self._run) | {"interrupted": reason}))
+
+    def _replace_run(self, data: bytes) -> None:
+        # Not in the chain before the seal, so it may be replaced until then; never seen half written.
+        part = self.folder / (RUN + PART)
+        part.unlink(missing_ok=True)
+        self._write(part.name, data)
+        part.replace(self.folder / RUN)
+        self._run = data
 
     def scenario(
         self,
@@ -79,23 +122,23 @@ class EvidenceWriter:
         can_frames
             A BLF log of the bus, as bytes or as a file to copy.
         """
-        name = self._free_name(result.id)
+        name = self.free_name(result.id)
         if traces:
-            self._add(f"traces/{name}.npz", pack_traces(traces))
+            self.add(f"traces/{name}.npz", pack_traces(traces))
         lines = [json.dumps(plain(row), sort_keys=True, ensure_ascii=False) for row in exchanges]
         if lines:
-            self._add(f"exchanges/{name}.jsonl", ("\n".join(lines) + "\n").encode())
+            self.add(f"exchanges/{name}.jsonl", ("\n".join(lines) + "\n").encode())
         if can_frames is not None:
             data = can_frames if isinstance(can_frames, bytes) else can_frames.read_bytes()
-            self._add(f"can/{name}.blf", data)
+            self.add(f"can/{name}.blf", data)
         # Last: a scenario that is listed has all its files.
-        self._add(f"scenarios/{name}.json", to_json(asdict(result)))
+        self.add(f"scenarios/{name}.json", to_json(asdict(result)))
         return name
 
     def attach(self, name: str, data: bytes) -> str:
         """Store any other file of the run; return its path below `evidence/`."""
         file = f"attachments/{_stem(name)}"
-        self._add(file, data)
+        self.add(file, data)
         return file
 
     def seal(self) -> Seal:
@@ -106,7 +149,8 @@ class EvidenceWriter:
         self._sealed = True
         return seal
 
-    def _free_name(self, scenario: str) -> str:
+    def free_name(self, scenario: str) -> str:
+        """The name under which the next result of a scenario will be found."""
         stem = _stem(scenario)
         count = 1
         while (
@@ -115,9 +159,14 @@ class EvidenceWriter:
             count += 1
         return name
 
-    def _add(self, file: str, data: bytes) -> None:
+    def add(self, file: str, data: bytes) -> None:
+        """Store a file below `evidence/` and chain it."""
         self._write(file, data)
         self._chain(file, data)
+
+    def take(self, path: Path) -> None:
+        """Chain a file that is there already."""
+        self._chain(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _write(self, file: str, data: bytes) -> None:
         if self._sealed:
@@ -125,19 +174,35 @@ class EvidenceWriter:
         path = self.folder / file
         path.parent.mkdir(exist_ok=True)
         try:
-            with path.open("xb") as target:
-                target.write(data)
+            target = path.open("xb", buffering=0)
         except FileExistsError as error:
             raise EvidenceInvalid(str(path), expected="a name not used yet", found="a file") from error
+        with target:
+            try:
+                _write_all(target, data)
+            except OSError:
+                path.unlink()  # a full disk: half a file is none
+                raise
 
     def _chain(self, file: str, data: bytes) -> None:
         if self._sealed:
             raise EvidenceInvalid(str(self.folder), expected="open evidence", found=f"a seal before {file}")
+        entry = chain_entry(self._entries + 1, file, hashlib.sha256(data).hexdigest(), self._head)
+        with (self.folder / CHAIN).open("ab", buffering=0) as target:
+            size = target.tell()
+            try:
+                _write_all(target, json.dumps(entry).encode() + b"\n")
+            except OSError:
+                target.truncate(size)  # as if this file had not been tried
+                raise
         self._entries += 1
-        entry = chain_entry(self._entries, file, hashlib.sha256(data).hexdigest(), self._head)
         self._head = entry["hash"]
-        with (self.folder / CHAIN).open("ab") as target:
-            target.write(json.dumps(entry).encode() + b"\n")
+
+
+def _write_all(target: io.FileIO, data: bytes) -> None:
+    written = 0
+    while written < len(data):
+        written += target.write(data[written:])
 
 
 @dataclass(frozen=True, slots=True)
