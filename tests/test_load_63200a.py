@@ -7,6 +7,7 @@ import pytest
 from bench.errors import InstrumentRefused, NotReady
 from bench.wires.twin import Reply
 from instruments.load_63200a import Load63200A
+from instruments.roles import Step
 from tests.fake_terminals import FakeLoad
 from tests.rig import Rig, rig
 
@@ -163,3 +164,180 @@ def test_poll_makes_traces(bench: Rig):
     assert len(traces["role.current_a"]) == 5
     assert str(traces["role.current_a"].origin) == "measured by role"
     assert traces["role.voltage_v"].last == pytest.approx(78.0, abs=0.1)
+
+
+@pytest.fixture
+def ped_bench() -> Rig:
+    """A 63206A as PythonEquipmentDrivers knows it, with a battery of 80 V behind 20 mohm."""
+    made = rig(
+        Load63200A,
+        FakeLoad(emf_v=80.0, ohm=0.02),
+        max_a=600.0,
+        model="63206A-150-600",
+        serial="632060001234",
+        rated_a=600.0,
+        rated_w=6000.0,
+    )
+    made.driver.prepare()
+    return made
+
+
+def test_its_identity_is_that_of_the_type_plate(ped_bench: Rig):
+    assert ped_bench.driver.identity() == "Chroma,63206A-150-600,632060001234,01.00"
+
+
+@pytest.mark.parametrize(
+    "mode", ["CCL", "CCM", "CCH", "CRL", "CRH", "CVL", "CVH", "CPL", "CPH", "CCDL", "CCDH"]
+)
+def test_mode_and_range_are_one_word(ped_bench: Rig, mode: str):
+    ped_bench.twin.handle(f"MODE {mode}".encode())
+
+    assert ask(ped_bench, "MODE?") == mode
+    assert ask(ped_bench, "SYST:ERR?") == '0,"No error"'
+
+
+@pytest.mark.parametrize(("word", "state"), [("ON", "ON"), ("1", "ON"), ("OFF", "OFF"), ("0", "OFF")])
+def test_load_takes_words_and_digits_and_answers_words(ped_bench: Rig, word: str, state: str):
+    ped_bench.twin.handle(b"LOAD " + word.encode())
+
+    assert ask(ped_bench, "LOAD?") == state
+
+
+@pytest.mark.parametrize(
+    ("setting", "amperes"),
+    [
+        ("MODE CRH;:RES:STAT:L1 3.98", 20.0),  # 80 V / (3.98 + 0.02) ohm
+        ("MODE CPH;:POW:STAT:L1 1592", 20.0),  # 80 V - 20 A x 0.02 ohm = 79.6 V
+        ("MODE CVH;:VOLT:STAT:L1 79.6", 20.0),
+        ("MODE CVH;:VOLT:STAT:L1 70;:VOLT:STAT:ILIM 50", 50.0),  # 70 V would take 500 A
+    ],
+)
+def test_resistance_power_and_voltage_are_held(ped_bench: Rig, setting: str, amperes: float):
+    ped_bench.twin.handle(setting.encode())
+    ped_bench.twin.handle(b"LOAD ON")
+
+    ped_bench.clock.sleep(1.0)
+
+    assert ask(ped_bench, "SYST:ERR?") == '0,"No error"'
+    assert ped_bench.terminal.actual_current_a == pytest.approx(amperes, rel=0.01)
+
+
+def test_changing_the_mode_switches_the_input_off(ped_bench: Rig):
+    ped_bench.driver.sink(current_a=10.0)
+
+    ped_bench.twin.handle(b"MODE CPH")
+
+    assert ask(ped_bench, "LOAD?") == "OFF"
+    assert ped_bench.terminal.actual_current_a == 0.0
+
+
+def test_the_short_circuit_draws_the_rating(ped_bench: Rig):
+    ped_bench.terminal.emf_v = 5.0
+    ped_bench.terminal.ohm = 0.001
+
+    ped_bench.twin.handle(b"LOAD:SHOR 1;:LOAD 1")
+
+    assert ped_bench.terminal.actual_current_a == pytest.approx(600.0, rel=0.001)
+
+
+def test_over_power_follows_the_rating_of_the_model(ped_bench: Rig):
+    ped_bench.driver.sink(current_a=77.0)  # 78.5 V x 77 A = 6.04 kW, within 105 %
+    ped_bench.clock.sleep(0.1)
+    assert ped_bench.driver.tripped() == ()
+
+    ped_bench.driver.sink(current_a=82.0)  # 78.4 V x 82 A = 6.43 kW
+    ped_bench.clock.sleep(0.1)
+
+    assert ped_bench.driver.tripped() == ("OPP",)
+
+
+def test_over_temperature_latches_until_it_has_cooled_down():
+    made = rig(
+        Load63200A,
+        FakeLoad(emf_v=80.0, ohm=1e-4),
+        max_a=600.0,
+        rated_a=600.0,
+        rated_w=6000.0,
+        ambient_degc=70.0,
+    )
+    made.driver.prepare()
+    made.driver.sink(current_a=75.0)  # 6 kW: settles at 70 + 45 degC
+
+    # 20 of 45 K are reached after 60 s x ln(45 / 25) = 35.3 s.
+    made.clock.sleep(34.0)
+    assert made.driver.tripped() == ()
+    made.clock.sleep(3.0)
+
+    assert made.driver.tripped() == ("OTP",)
+    assert not made.terminal.enabled
+    made.clock.sleep(5.0)
+    made.twin.handle(b"LOAD:PROT:CLE;:LOAD ON")
+    assert ask(made, "LOAD?") == "ON"
+    assert ask(made, "STAT:CHAN:COND?") == "0"
+
+
+def test_an_event_says_that_a_protection_tripped_and_is_read_once(ped_bench: Rig):
+    ped_bench.terminal.emf_v = 160.0
+    ped_bench.clock.sleep(0.05)
+    ped_bench.terminal.emf_v = 80.0
+    ped_bench.twin.handle(b"LOAD:PROT:CLE")
+
+    assert ask(ped_bench, "STAT:CHAN:COND?") == "0"
+    assert ask(ped_bench, "STAT:CHAN:EVEN?") == "2"  # bit 1
+    assert ask(ped_bench, "STAT:CHAN:EVEN?") == "0"
+
+
+def test_arming_sets_the_dynamic_mode_and_reads_it_back(ped_bench: Rig):
+    ped_bench.sent()
+
+    ped_bench.driver.arm([Step(50.0, 0.25), Step(20.0, 0.1)] * 3)
+
+    assert [line for line in ped_bench.sent() if line != "SYST:ERR?"] == [
+        "LOAD 0",
+        "MODE CCDH",
+        "MODE?",
+        "CURR:DYN:L1 50.000",
+        "CURR:DYN:L1?",
+        "CURR:DYN:L2 20.000",
+        "CURR:DYN:L2?",
+        "CURR:DYN:T1 0.250000",
+        "CURR:DYN:T1?",
+        "CURR:DYN:T2 0.100000",
+        "CURR:DYN:T2?",
+        "CURR:DYN:RISE 1.0000",
+        "CURR:DYN:RISE?",
+        "CURR:DYN:FALL 1.0000",
+        "CURR:DYN:FALL?",
+        "CURR:DYN:REP 3",
+        "CURR:DYN:REP?",
+    ]
+
+
+def test_three_levels_are_more_than_the_dynamic_mode_has(ped_bench: Rig):
+    with pytest.raises(InstrumentRefused, match=r"expected one, or two in turn"):
+        ped_bench.driver.arm([Step(10.0, 0.1), Step(20.0, 0.1), Step(30.0, 0.1)])
+
+
+def test_a_sequence_that_a_protection_ends_is_no_success(ped_bench: Rig):
+    ped_bench.driver.arm([Step(100.0, 5.0)])  # 7.8 kW
+    ped_bench.driver.fire()
+
+    ped_bench.clock.sleep(1.0)
+
+    with pytest.raises(InstrumentRefused, match="OPP latched"):
+        ped_bench.driver.fired()
+
+
+def test_without_repeats_the_dynamic_mode_never_ends(ped_bench: Rig):
+    ped_bench.twin.handle(b"MODE CCDH;:CURR:DYN:L1 30;L2 10;T1 0.2;T2 0.2;REP 0;:LOAD ON")
+
+    ped_bench.clock.sleep(60.1)
+
+    assert ped_bench.terminal.actual_current_a == pytest.approx(30.0, rel=0.01)
+    ped_bench.clock.sleep(0.2)
+    assert ped_bench.terminal.actual_current_a == pytest.approx(10.0, rel=0.01)
+
+
+def test_fire_without_a_sequence_is_refused(ped_bench: Rig):
+    with pytest.raises(NotReady, match="arm"):
+        ped_bench.driver.fire()

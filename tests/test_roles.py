@@ -33,6 +33,10 @@ ANSWERING = pytest.mark.parametrize(
 SCPI = pytest.mark.parametrize(
     "found", [found for found in FOUND if found.driver.transport == "visa"], ids=str
 )
+#: Loads that keep time by themselves.
+ARMED = pytest.mark.parametrize(
+    "found", [found for found in FOUND if found.role == "load" and hasattr(found.driver, "arm")], ids=str
+)
 
 
 @dataclass(frozen=True)
@@ -441,6 +445,85 @@ def test_prepare_empties_the_error_queue_that_somebody_left(found: Found):
 
     error = bench.face.handle(b"SYST:ERR?").data
     assert error.lstrip(b"+").startswith(b"0"), error
+
+
+def watch(bench: Rig) -> list[tuple[float, float]]:
+    """Time [s] and current [A] at the terminal, every ms from now on."""
+    seen: list[tuple[float, float]] = []
+    bench.clock.every(
+        1e-3, lambda: seen.append((bench.clock.now_s, bench.terminal.actual_current_a)), name="see", order=99
+    )
+    return seen
+
+
+@ARMED
+def test_an_armed_sequence_runs_by_the_loads_own_clock(found: Found):
+    bench = prepared(found)
+    a = bench.max_a
+    steps = [roles.Step(0.5 * a, 0.25), roles.Step(0.2 * a, 0.1)] * 3
+
+    bench.driver.arm(steps)
+    seen = watch(bench)
+    bench.clock.sleep(0.5)
+
+    assert isinstance(bench.driver, roles.ArmedLoad)
+    assert not any(current_a for _, current_a in seen)  # armed is not fired
+    assert bench.driver.is_off()
+
+    bench.driver.fire()
+    sent = len(bench.transcript.sent("role"))
+    bench.clock.sleep(1.5)
+
+    assert len(bench.transcript.sent("role")) == sent  # the host did nothing
+    t_s, current_a = np.array(seen).T
+    changes = np.flatnonzero(np.diff(np.round(current_a / a, 1))) + 1
+    # A twin's current is within 1 %, each edge within the 1 ms between two looks.
+    assert current_a[changes] == pytest.approx([0.5 * a, 0.2 * a] * 3 + [0.0], rel=0.01)
+    assert np.diff(t_s[changes]) == pytest.approx([0.25, 0.1] * 3, abs=1.1e-3)
+    # 3 x (0.5 x 0.25 s + 0.2 x 0.1 s) = 0.435 s of the full current.
+    assert current_a.sum() * 1e-3 == pytest.approx(0.435 * a, rel=0.01)
+    assert bench.driver.fired()
+    assert bench.driver.is_off()
+
+
+@ARMED
+def test_off_stops_an_armed_sequence_and_sink_works_after_it(found: Found):
+    bench = prepared(found)
+    a = bench.max_a
+    bench.driver.arm([roles.Step(0.5 * a, 2.0)])
+    bench.driver.fire()
+    bench.clock.sleep(0.2)
+    assert not bench.driver.fired()
+
+    bench.driver.off()
+    bench.clock.sleep(3.0)
+
+    assert bench.driver.is_off()
+    bench.driver.sink(current_a=0.1 * a)
+    assert bench.terminal.actual_current_a == pytest.approx(0.1 * a, rel=0.01)
+
+
+@ARMED
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [],
+        [(1.001, 0.1)],
+        [(-0.01, 0.1)],
+        [(0.1, 0.0)],
+        [(0.1, 1e9)],
+        [(0.1, float("nan"))],
+        [(0.1, 0.1), (0.2, 0.1)] * 100_000,
+    ],
+    ids=["none", "too much", "negative", "too short", "too long", "no time", "too many"],
+)
+def test_a_sequence_that_the_load_cannot_do_is_refused(found: Found, steps: list[tuple[float, float]]):
+    bench = prepared(found)
+
+    with pytest.raises(InstrumentRefused, match=r"role.*nothing was sent"):
+        bench.driver.arm([roles.Step(share * bench.max_a, duration_s) for share, duration_s in steps])
+
+    assert bench.driver.is_off()
 
 
 @pytest.mark.parametrize("found", [found for found in FOUND if found.role != "faultbox"], ids=str)
