@@ -50,6 +50,9 @@ class Clock:
         Calendar time of bench time 0. Default: `VIRTUAL_EPOCH` if virtual, else now.
     speed
         Bench seconds per second of the wall clock, for emulated partners only; a virtual clock has none.
+    paced
+        For an emulated partner that an event loop drives by `catch_up`: a job that runs late still finds the
+        time at which it was due, so that what it emulates is as punctual as if nothing had been late.
 
     Raises
     ------
@@ -57,10 +60,12 @@ class Clock:
         If `speed` is not a positive, finite number.
     """
 
-    def __init__(self, *, virtual: bool = True, epoch: datetime | None = None, speed: float = 1.0) -> None:
+    def __init__(
+        self, *, virtual: bool = True, epoch: datetime | None = None, speed: float = 1.0, paced: bool = False
+    ) -> None:
         if not 0.0 < speed < math.inf:
             raise ValueError(f"clock: expected a speed above 0 and finite, found {speed}")
-        self.virtual, self.speed = virtual, speed
+        self.virtual, self.speed, self.paced = virtual, speed, paced
         self.epoch = epoch or (VIRTUAL_EPOCH if virtual else datetime.now(UTC))
         self._now_ns = 0
         self._wall_start_ns = time.monotonic_ns()
@@ -93,7 +98,7 @@ class Clock:
     @property
     def now_ns(self) -> int:
         """Bench time [ns]."""
-        if self.virtual:
+        if self.virtual or self.paced:
             return self._now_ns
         return max(self._now_ns, self._elapsed_ns())
 
@@ -175,7 +180,7 @@ class Clock:
 
     def catch_up(self) -> None:
         """Run every job that is due by now and do not wait: for who sleeps in an event loop."""
-        self.sleep_until(self.now_ns)
+        self.sleep_until(max(self.now_ns, self._elapsed_ns()) if self.paced else self.now_ns)
 
     def next_due_s(self) -> float:
         """Time to the next job in seconds of the wall clock, 0 if it is overdue; inf if there is none."""
@@ -183,7 +188,8 @@ class Clock:
             heapq.heappop(self._queue)
         if not self._queue:
             return math.inf
-        return max(0, self._queue[0][0] - self.now_ns) / _NS / self.speed
+        now_ns = self._elapsed_ns() if self.paced else self.now_ns
+        return max(0, self._queue[0][0] - now_ns) / _NS / self.speed
 
     def sleep_until(self, end_ns: int) -> None:
         """Let time pass until bench time `end_ns` [ns] and run every job that falls due."""
@@ -207,7 +213,7 @@ class Clock:
         self._wait_until(end_ns)
 
     def _wait_until(self, due_ns: int) -> None:
-        if not self.virtual:
+        if not (self.virtual or self.paced):
             while (early_ns := due_ns - self._elapsed_ns()) > 0:
                 time.sleep(early_ns / _NS / self.speed)  # noqa: TID251  (this is bench/clock.py)
         self._now_ns = max(self._now_ns, due_ns)

@@ -225,3 +225,28 @@ def test_catching_up_runs_what_is_due_and_does_not_wait():
 def test_a_clock_needs_a_positive_speed(speed):
     with pytest.raises(ValueError, match="speed"):
         Clock(virtual=False, speed=speed)
+
+
+def test_a_paced_clock_runs_late_jobs_at_the_time_at_which_they_were_due():
+    clock, seen = Clock(virtual=False, paced=True, speed=1e3), []
+    clock.every(0.01, lambda: seen.append(clock.now_ns), name="tick")
+    while len(seen) < 3:
+        clock.catch_up()
+
+    assert seen == [10_000_000 * (k + 1) for k in range(len(seen))]
+    assert clock.now_ns >= seen[-1]
+
+
+def test_a_clock_takes_over_the_time_of_another():
+    first = Clock(virtual=False, speed=2.0)
+    second = Clock(virtual=False)
+    second.every(1.0, lambda: None, name="of yesterday")
+
+    second.restart(epoch=first.epoch, began_ns=first.began_ns, speed=first.speed)
+
+    before_ns = first.now_ns
+    assert before_ns <= second.now_ns <= first.now_ns
+    assert second.utc >= first.epoch
+    assert second.next_due_s() == math.inf
+    with pytest.raises(ValueError, match="wall clock"):
+        Clock().restart(epoch=first.epoch, began_ns=0, speed=1.0)

@@ -71,7 +71,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     if lifeline is not None:
         loop.add_reader(lifeline, stop.set)
-    clock = Clock(virtual=False, speed=speed)
+    clock = Clock(virtual=False, speed=speed, paced=True)
     with tempfile.TemporaryDirectory(prefix="bmsbench-sim-") as folder:
         served = ServedRack(
             file,
@@ -94,9 +94,22 @@ async def serve(
 
 
 async def _pace(clock: Clock, stop: asyncio.Event) -> None:
-    while not stop.is_set():
-        clock.catch_up()
-        await asyncio.sleep(min(_LOOK_S, clock.next_due_s()))
+    """Run the jobs of `clock` when they are due, until `stop`. What a job raises ends the sim."""
+    loop, broken = asyncio.get_running_loop(), list[BaseException]()
+
+    def turn() -> None:
+        try:
+            clock.catch_up()
+        except Exception as error:
+            broken.append(error)
+            stop.set()
+        else:
+            loop.call_later(min(_LOOK_S, clock.next_due_s()), turn)
+
+    turn()
+    await stop.wait()
+    if broken:
+        raise broken[0]
 
 
 def _manifest(served: ServedRack, control: str) -> Manifest:
@@ -133,7 +146,7 @@ class Control:
         try:
             request = json.loads(line)
             verb = request.pop("do")
-            action = {
+            action: Callable[..., Any] = {
                 "power_cycle": self.power_cycle,
                 "truth": self.truth,
                 "pull": self.pull,

@@ -11,11 +11,13 @@ from typing import Any
 from bench.clock import Clock
 from bench.doors.door import Door
 from bench.doors.hislip import HislipDoor
+from bench.doors.modbus_rtu import ModbusRtuDoor, ModbusRtuTcpDoor
 from bench.doors.modbus_tcp import ModbusTcpDoor
 from bench.doors.portmapper import Portmapper
+from bench.doors.slcan import SlcanDoor
 from bench.doors.socket_door import SocketDoor
 from bench.doors.socketcand import SocketcandDoor
-from bench.doors.stream_door import StreamDoor
+from bench.doors.stream_door import PtyDoor, StreamDoor
 from bench.doors.vxi11 import Vxi11Door
 from bench.emulated_bms.defects import Defect
 from bench.errors import StationInvalid
@@ -34,6 +36,7 @@ _TCP: dict[str, tuple[Callable[..., Door], int]] = {
     "vxi11": (Vxi11Door, 0),
     "tcp": (StreamDoor, 23),
     "modbus": (ModbusTcpDoor, 502),
+    "rtutcp": (ModbusRtuTcpDoor, 502),
     "socketcand": (SocketcandDoor, 29536),
 }
 #: Doors that are pseudo terminals.
@@ -44,7 +47,7 @@ DOORS = (*_TCP, *_PTY)
 _SUITS = {
     "visa": ("socket", "hislip", "vxi11", "pty"),
     "serial": ("pty", "tcp"),
-    "modbus": ("modbus", "rtu"),
+    "modbus": ("modbus", "rtu", "rtutcp"),
     "can": ("socketcand", "slcan"),
 }
 #: Through which door a further connector of a box is served, by the start of its name.
@@ -191,16 +194,11 @@ class ServedRack:
             self.connectors.append(Served(role, face, mapper))
 
     def _pty(self, door: str, behind: Any, name: str, baud: int) -> Door:
-        # Pseudo terminals are POSIX: a station without one runs elsewhere too.
-        from bench.doors.modbus_rtu import ModbusRtuDoor
-        from bench.doors.slcan import SlcanDoor
-        from bench.doors.stream_door import PtyDoor
-
         if door == "slcan":
             return SlcanDoor(behind, clock=self.clock, folder=self._folder, name=name)
         if door == "rtu":
             return ModbusRtuDoor(behind, clock=self.clock, folder=self._folder, name=name, baud=baud)
-        return PtyDoor(behind, clock=self.clock, folder=self._folder, name=name)
+        return PtyDoor(behind, clock=self.clock, folder=self._folder, name=name, baud=baud)
 
     def _behind(self, twin: Any, face: str, is_can: bool) -> Any:
         """What a door hands its messages to: a stand-in, or for CAN the bus that it is on."""
