@@ -146,7 +146,7 @@ class Control:
         try:
             request = json.loads(line)
             verb = request.pop("do")
-            action: Callable[..., Any] = {
+            verbs: dict[str, Callable[..., Any]] = {
                 "power_cycle": self.power_cycle,
                 "truth": self.truth,
                 "pull": self.pull,
@@ -154,8 +154,8 @@ class Control:
                 "kill": self.kill,
                 "revive": self.revive,
                 "condition": self.condition,
-            }[verb]
-            found = action(**request)
+            }
+            found = verbs[verb](**request)
             if asyncio.iscoroutine(found):
                 found = await found
         except BenchError as error:
