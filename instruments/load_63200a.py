@@ -235,9 +235,9 @@ class Load63200A:
         in_time = all(SHORTEST_S <= step.duration_s <= LONGEST_S for step in (first, second))
         if not (steps and alternates and in_time and repeats <= MOST_REPEATS):
             raise InstrumentRefused(
-                f"{self._role}: {len(steps)} steps at {self._clock.now_s:.3f} s: expected one, or two in turn "
-                f"up to {MOST_REPEATS} times, each {SHORTEST_S:g} to {LONGEST_S:g} s, as the dynamic mode "
-                "has them; nothing was sent."
+                f"{self._role}: {len(steps)} steps at {self._clock.now_s:.3f} s: expected one, or two in "
+                f"turn up to {MOST_REPEATS} times, each {SHORTEST_S:g} to {LONGEST_S:g} s, as the dynamic "
+                "mode has them; nothing was sent."
             )
         return first, second, repeats
 

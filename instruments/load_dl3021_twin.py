@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +23,7 @@ from bench.clock import Clock
 from bench.wires.twin import Reply
 from instruments.accuracy import Accuracy, Band, Deviation
 from instruments.load_input import LoadInput
+from instruments.ranges import Range
 from instruments.scpi import Command, Dialect, Interpreter
 from instruments.scpi_parameters import Boolean, Choice, Number, Style
 from instruments.scpi_status import ScpiError
@@ -84,20 +85,15 @@ class Digits(Number):
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The smallest of `ranges` that holds what was asked for."""
-
-    unit: str
-    ranges: tuple[float, float]
-    default: float
-
-    def read(self, text: str, twin: Any) -> float:
-        low, high = self.ranges
-        value = Number(self.unit, 0.0, high, low).read(text, twin)
-        return low if value <= low else high
+class PlainRange(Range):
+    """A range that is answered without digits after the point."""
 
     def write(self, value: float, style: Style) -> str:
         return f"{value:g}"
+
+
+def _range(unit: str, ranges: tuple[float, float], default: float) -> PlainRange:
+    return PlainRange(unit, ranges[0], ranges[-1], default, ranges=ranges)
 
 
 def _amperes(highest: float | str, default: float = 0.0) -> Digits:
@@ -121,7 +117,7 @@ _DELAY_MS = Number("ms", 0, 100_000, 500, integer=True)
 
 _CURRENT = (
     Command("[SOURce:]CURRent[:LEVel][:IMMediate]", "level_a", (_amperes("range_a"),)),
-    Command("[SOURce:]CURRent:RANGe", "range_a", (Range("A", _RANGES_A, 4.0),), run="lower_current"),
+    Command("[SOURce:]CURRent:RANGe", "range_a", (_range("A", _RANGES_A, 4.0),), run="lower_current"),
     Command("[SOURce:]CURRent:SLEW[:BOTH]", "slew", (_SLEW,), run="set_both_slews"),
     Command("[SOURce:]CURRent:SLEW:POSitive", "rise", (_SLEW,)),
     Command("[SOURce:]CURRent:SLEW:NEGative", "fall", (_SLEW,)),
@@ -151,14 +147,14 @@ _CURRENT = (
 
 _OTHERS = (
     Command("[SOURce:]VOLTage[:LEVel][:IMMediate]", "level_v", (_VOLTS,)),
-    Command("[SOURce:]VOLTage:RANGe", "range_v", (Range("V", _RANGES_V, 150.0),)),
+    Command("[SOURce:]VOLTage:RANGe", "range_v", (_range("V", _RANGES_V, 150.0),)),
     *_limits("VOLTage", "voltage_limit"),
     Command(
         "[SOURce:]RESistance[:LEVel][:IMMediate]",
         "level_ohm",
         (Digits("OHM", _LEAST_OHM, 15_000.0, 2.0, decimals=3),),
     ),
-    Command("[SOURce:]RESistance:RANGe", "range_ohm", (Range("OHM", _RANGES_OHM, 15_000.0),)),
+    Command("[SOURce:]RESistance:RANGe", "range_ohm", (_range("OHM", _RANGES_OHM, 15_000.0),)),
     *_limits("RESistance", "resistance_limit"),
     Command("[SOURce:]POWer[:LEVel][:IMMediate]", "level_w", (_WATTS,)),
     *_limits("POWer", "power_limit"),
@@ -188,7 +184,7 @@ _LIST = (
 )
 
 _BATTERY = (
-    Command("[SOURce:]BATTary:RANGe", "battery_range_a", (Range("A", _RANGES_A, 40.0),)),
+    Command("[SOURce:]BATTary:RANGe", "battery_range_a", (_range("A", _RANGES_A, 40.0),)),
     Command("[SOURce:]BATTary[:LEVel][:IMMediate]", "battery_a", (_amperes("battery_range_a"),)),
     Command("[SOURce:]BATTary:VSTop", "battery_stop_v", (_VOLTS,)),
     Command("[SOURce:]BATTary:CSTop", "battery_stop_ah", (Digits("AH", 0.0, 9999.0, decimals=3),)),
@@ -249,7 +245,7 @@ DIALECT = Dialect(
         *_OTHERS,
         *_LIST,
         *_BATTERY,
-        Command("[SOURce:]OCP:RANGe", "ocp_range_a", (Range("A", _RANGES_A, 40.0),)),
+        Command("[SOURce:]OCP:RANGe", "ocp_range_a", (_range("A", _RANGES_A, 40.0),)),
         *_protection_test("OCP", "I", _amperes("rated_a"), (1.0, 10.0, 9.0)),
         *_protection_test("OPP", "P", _WATTS, (1.0, 100.0, 90.0)),
         Command("[SOURce:]WAVe:TIMe", parameters=(Choice(("ADD", "SUB")),), run="change_window"),

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.wires.twin import Ieee488
-from instruments.scpi import Command, Dialect, Interpreter, expand, status_commands
-from instruments.scpi_parameters import Boolean, Channel, ChannelList, Choice, Number, Text
-from instruments.scpi_status import ScpiError, StatusGroup
+from instruments.scpi import Command, Dialect, Interpreter, expand
+from instruments.scpi_parameters import Boolean, ChannelList, Choice, Number, Text
+from instruments.scpi_status import ScpiError
 
 TABLE = Dialect(
     commands=(
@@ -368,110 +368,6 @@ def test_what_is_written_is_what_is_read(volts: float):
     assert float(str(box.say("VOLT?"))) == pytest.approx(volts, abs=1e-6)
 
 
-CHANNELS = Dialect(
-    commands=(
-        Command("[SOURce<n>:]VOLTage", parameters=(Number("V", 0, 30),), run="set_voltage"),
-        Command("OUTPut[:STATe]", parameters=(Channel(3), Boolean()), run="switch"),
-        *status_commands("STATus:OPERation<n>", "operation"),
-    ),
-    number=str,
-    missing_suffix=0,
-    reset_settings=False,
-)
-
-
-class Three:
-    """Three channels, of which the second is selected; locked until somebody unlocks it."""
-
-    identification = "Maker,Three,1,2.0"
-    selected_channel = 2
-    locked = False
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[float, ...]] = []
-        self.groups = [StatusGroup(), StatusGroup()]
-        self.interpreter = Interpreter(CHANNELS, self)
-
-    def say(self, message: str) -> str | None:
-        answer = self.interpreter.execute(message.encode())
-        return None if answer is None else answer.decode().removesuffix("\n")
-
-    def admit(self, command: Command) -> None:
-        if self.locked:
-            raise ScpiError(-221)
-
-    def set_voltage(self, channel: int, voltage_v: float) -> None:
-        self.calls.append((channel, voltage_v))
-
-    def switch(self, channel: int, on: bool) -> None:
-        self.calls.append((channel, on))
-
-    def operation(self, group: int) -> StatusGroup:
-        if group not in (0, 1, 2):
-            raise ScpiError(-114)
-        return self.groups[max(group, 1) - 1]
-
-    def reset(self) -> None:
-        self.calls.append(())
-
-
-def test_a_channel_in_front_may_be_left_out_and_is_then_the_selected_one():
-    three = Three()
-
-    three.say("OUTP CH3,ON;:OUTP OFF")
-    three.say("SOUR3:VOLT 5;:VOLT 6")
-
-    # 0 for the suffix that is left out: this dialect asked for it.
-    assert three.calls == [(3, True), (2, False), (3, 5.0), (0, 6.0)]
-
-
-@pytest.mark.parametrize(
-    ("message", "error"), [("OUTP CH4,ON", -224), ("OUTP CH1", -109), ("OUTP CH1,ON,1", -108)]
-)
-def test_a_channel_that_is_not_there_and_a_wrong_count_are_refused(message: str, error: int):
-    three = Three()
-
-    three.say(message)
-
-    assert three.interpreter.next_error().startswith(f"{error},")
-    assert three.calls == []
-
-
-def test_a_twin_may_decline_commands_by_its_state_but_answers_queries():
-    three = Three()
-    three.locked = True
-
-    three.say("VOLT 5")
-    three.say("STAT:OPER:ENAB 1")
-
-    assert three.calls == []
-    assert three.interpreter.next_error() == '-221,"Settings conflict"'
-    assert three.say("STAT:OPER:ENAB?") == "0"
-
-
-def test_transition_filters_choose_which_changes_become_events():
-    three = Three()
-    three.say("STAT:OPER2:PTR 1;NTR 2;ENAB 2")
-    group = three.groups[1]
-
-    group.update(0b111)
-    assert three.say("STAT:OPER2:COND?;EVEN?") == "7;1"  # bits 1 and 2 rose, but may not pass
-    group.update(0)
-    assert group.summary
-    assert three.say("STAT:OPER2:EVEN?;PTR?;NTR?;ENAB?;COND?") == "2;1;2;2;0"
-    assert three.say("STAT:OPER1:PTR?") == "65535"
-
-
-def test_a_dialect_may_keep_its_settings_over_a_reset():
-    three = Three()
-    three.interpreter.settings["kept"] = 1
-
-    three.say("*RST")
-
-    assert three.interpreter.settings == {"kept": 1}
-    assert three.calls == [()]
-
-
 class Scanner:
     """An imaginary one with channels 101 to 103 and 201, in two dialects."""
 
@@ -575,3 +471,30 @@ def test_a_dialect_has_its_own_errors_for_the_wrong_form():
 
     assert scanner.say("SYST:ERR?") == '-115,"Command cannot query"'
     assert scanner.say("SYST:ERR?") == '-116,"Command must query"'
+
+
+def test_one_method_serves_many_headers_and_a_family_has_common_commands_of_its_own():
+    class Meter:
+        identification = "Maker,Meter,1,1.0"
+
+        def reset(self) -> None: ...
+
+        def read(self, what: str, channel: str = "1") -> str:
+            return f"{what}{channel}"
+
+    table = Dialect(
+        commands=(
+            Command("MEASure:VOLTage", query="read", bound=("V",)),
+            Command("MEASure:CURRent", query="read", bound=("A",)),
+            Command("*LANG", "language", (Choice(("SCPI", "TSP"), "SCPI"),)),
+        ),
+        number=str,
+    )
+    interpreter = Interpreter(table, Meter())
+
+    assert interpreter.execute(b"MEAS:VOLT?;CURR? 2;*LANG?") == b"V1;A2;SCPI\n"
+    interpreter.execute(b"*LANG TSP;LANG SCPI;MEAS:VOLT? 1,2")
+    assert interpreter.execute(b"*LANG?") == b"TSP\n"
+    assert [error.code for error in interpreter.status.errors] == [-113]
+    interpreter.execute(b"MEAS:VOLT? 1,2")
+    assert interpreter.status.errors[-1].code == -108
