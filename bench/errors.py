@@ -14,6 +14,7 @@ stimulus or the uncertainty does not allow a decision.
     ├── WireError           nobody answered, or the link broke
     │   └── FrameInvalid        bytes came, and they are not a frame of this protocol
     ├── InstrumentRefused   the instrument understood and declined
+    ├── EnvelopeLeft        a measurement was beyond what the station allows; sources were switched off
     └── UnsafeState         switched off, and not read back as off
 """
 
@@ -83,6 +84,15 @@ class FrameInvalid(WireError, ValueError):
 
 class InstrumentRefused(BenchError):
     """An instrument understood a command and declined it."""
+
+
+class EnvelopeLeft(BenchError):
+    """What was measured is beyond what the station allows; that instrument and the sources were switched off.
+
+    No further scenario is run.
+    """
+
+    exit_code = 41
 
 
 class UnsafeState(BenchError):

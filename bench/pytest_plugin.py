@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.errors import BenchError, InvalidInput, NotApplicable, NotReady
+from bench.errors import BenchError, EnvelopeLeft, InvalidInput, NotApplicable, NotReady
 from bench.verdict import Verdict
 
 # pytest loads every installed plugin at every start: plant, BMS and drivers only when a scenario needs them.
@@ -271,6 +271,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         outcome.skip(str(error))
     elif error is not None and not isinstance(error, pytest.skip.Exception | KeyboardInterrupt):
         outcome.raised(error, during=call.when)
+        if isinstance(error, EnvelopeLeft):
+            item.session.shouldstop = str(error)
     elif isinstance(error, pytest.skip.Exception):
         outcome.skip(str(error))
     if call.when == "call" and report.passed:

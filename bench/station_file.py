@@ -119,6 +119,22 @@ class RatingsEntry(_Section):
     fuse_i2t_a2s: Positive | None = Field(default=None, description="melting integral [A2s]")
 
 
+#: What the relay of a fault carries: microamps of a measurement; a logic or auxiliary line; the pack voltage
+#: through an insulation resistor; a channel of the cell emulator; pack current.
+FaultKind = Literal["sense", "signal", "ground", "channel", "power"]
+
+
+class FaultRulesEntry(_Section):
+    """Rules for fault relays, where the name of a fault does not say enough."""
+
+    kinds: dict[str, FaultKind] = Field(
+        default_factory=dict, description="name of a fault, or a pattern with *, to what its relay carries"
+    )
+    exclusive: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="groups of faults, over all boxes, of which at most one may be in"
+    )
+
+
 class LeaseEntry(_Section):
     """Who may use a shared bench, and where that is written down."""
 
@@ -138,6 +154,7 @@ class StationFile(_Section):
     safe_state: SafeStateEntry = SafeStateEntry()
     guard: GuardEntry = GuardEntry()
     ratings: RatingsEntry = RatingsEntry()
+    fault_rules: FaultRulesEntry = FaultRulesEntry()
     lease: LeaseEntry = LeaseEntry()
     path: Path = Field(default=Path(), exclude=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from bench.clock import Clock
 from bench.errors import BenchError, NotReady, StationInvalid, UnsafeState
 from bench.procedure import Bench
 from bench.station import CLOSING_ORDER, ROLE_KINDS, Station, check_drivers
+from bench.station.fitness import standing_doubts
 from bench.station.opening import Opener
 from bench.station_file import load_station
 from dut_profiles.profile import load_profile
@@ -33,14 +35,14 @@ Make = Callable[..., Station]
 def make(tmp_path: Path) -> Make:
     """A station from the shipped file with some text replaced, each piece once."""
 
-    def station(*replaced: tuple[str, str]) -> Station:
+    def station(*replaced: tuple[str, str], certify: bool = False) -> Station:
         text = SHIPPED
         for old, new in replaced:
             assert old in text
             text = text.replace(old, new, 1)
         path = tmp_path / "mine.toml"
         path.write_text(text, encoding="utf-8")
-        return Station(load_station(str(path)), PROFILE)
+        return Station(load_station(str(path)), PROFILE, certify=certify)
 
     return station
 
@@ -114,6 +116,18 @@ def test_instruments_are_opened_in_the_order_of_the_file_and_all_identified_befo
     assert steps == [*expected, "prepare", "prepare"]  # charger and regeneration
 
 
+def test_energy_is_counted_from_polls_so_a_bound_on_it_asks_for_a_period(make: Make) -> None:
+    file = make(("max_a   = 240.0\npoll_s  = 1.0", "max_a   = 240.0\nmax_wh  = 50.0")).file
+
+    with pytest.raises(StationInvalid, match=r"\[roles.charger\] poll_s: expected a period, for max_wh"):
+        check_drivers(file, PROFILE)
+
+
+def test_a_rehearsal_never_reaches_a_real_address() -> None:
+    with pytest.raises(StationInvalid, match=r"\[charger\] address: expected twin://.*, for a rehearsal"):
+        Station(load_station("rack_example"), PROFILE, rehearse=True)
+
+
 def test_opening_energises_nothing(make: Make) -> None:
     with make() as station:
         assert_dead(station)
@@ -122,24 +136,73 @@ def test_opening_energises_nothing(make: Make) -> None:
     assert b"OUTP:STAT 1" not in b"".join(bytes(data) for data in sent)
 
 
-def test_the_wrong_instrument_is_not_prepared(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    station = make(
-        charger("Untouchable"),
-        ('address = "twin://load"', 'address = "twin://load"\nserial  = "L-9"'),
-    )
+WRONG_SERIAL = ('address = "twin://load"', 'address = "twin://load"\nserial  = "L-9"')
+
+
+def test_a_certification_prepares_nothing_with_the_wrong_instrument(make: Make) -> None:
+    station = make(charger("Untouchable"), WRONG_SERIAL, certify=True)
 
     with pytest.raises(NotReady) as caught:
         station.open()
 
-    assert str(caught.value).startswith("[roles.load] at twin://load: expected serial 'L-9', found identity ")
+    assert "\n  - [roles.load] at twin://load: expected serial 'L-9', found identity " in str(caught.value)
     assert str(caught.value).endswith("Nothing was energised.")
     assert_dead(station)
 
 
-def test_half_open_is_closed_too(make: Make) -> None:
-    station = make(('address = "twin://load"', 'address = "twin://load"\nserial  = "L-9"'))
+def test_a_certification_is_told_every_doubt_at_once(make: Make) -> None:
+    due = 'calibration = { due = 2025-12-31, certificate = "K-1" }'
+    station = make(
+        WRONG_SERIAL,
+        ('address = "twin://charger"', f'address = "twin://charger"\n{due}'),
+        ('address = "twin://meter"', 'address = "twin://meter"\nfirmware = "9.9.9"'),
+        certify=True,
+    )
 
-    with pytest.raises(NotReady), station:
+    with pytest.raises(NotReady) as caught, station:
+        pass
+
+    told = [line for line in str(caught.value).splitlines() if line.startswith("  - ")]
+    expected = (
+        "emulated, not real: charger, regen, load, ",
+        "[roles.charger] calibration: expected a date not before 2026-01-01, found 2025-12-31 (certificate K",
+        "[roles.load] at twin://load: expected serial 'L-9', found identity ",
+        "[roles.meter] at twin://meter: expected firmware '9.9.9', found identity ",
+    )
+    assert len(told) == len(expected)
+    for line, start in zip(told, expected, strict=True):
+        assert line.startswith(f"  - {start}")
+
+
+def test_any_other_run_goes_on_and_keeps_what_speaks_against_a_certification(make: Make) -> None:
+    with make(WRONG_SERIAL) as station:
+        assert [doubt.partition(":")[0] for doubt in station.doubts] == [
+            "emulated, not real",
+            "[roles.load] at twin",
+        ]
+        charging(station)
+
+
+def test_a_real_instrument_without_calibration_is_in_doubt_and_a_relay_box_is_not(tmp_path: Path) -> None:
+    shipped = (ROOT / "bench/stations/rack_example.toml").read_text(encoding="utf-8")
+    first = shipped.index("calibration = {")
+    text = shipped[:first] + shipped[shipped.index("\n", first) + 1 :]
+    path = tmp_path / "rack.toml"
+    path.write_text(text, encoding="utf-8")
+
+    doubts = standing_doubts(load_station(str(path)), dt.date(2027, 3, 31))
+
+    assert doubts == [
+        f"[roles.{role}] calibration: expected a due date and a certificate, found none."
+        for role in ("charger", "thermistors")
+    ]
+    assert len(standing_doubts(load_station(str(path)), dt.date(2027, 4, 1))) == 2 + 3
+
+
+def test_half_open_is_closed_too(make: Make) -> None:
+    station = make(("instruments.meter_dmm6500:Dmm6500", "instruments.supply_rp7900:Rp7900"))
+
+    with pytest.raises(StationInvalid), station:
         raise AssertionError("unreachable: it did not open")
     switched_off = [
         entry.role
@@ -152,9 +215,7 @@ def test_half_open_is_closed_too(make: Make) -> None:
 
 
 def test_what_stopped_the_opening_is_the_news_although_closing_fails_too(make: Make) -> None:
-    station = make(
-        charger("Refusing"), ('address = "twin://load"', 'address = "twin://load"\nserial  = "L-9"')
-    )
+    station = make(charger("Refusing"), WRONG_SERIAL, certify=True)
 
     with pytest.raises(NotReady) as caught, station:
         pass
@@ -162,17 +223,29 @@ def test_what_stopped_the_opening_is_the_news_although_closing_fails_too(make: M
     assert any("cable is out" in note for note in caught.value.__notes__)
 
 
-@pytest.mark.parametrize(("due", "ready"), [("2026-01-01", True), ("2025-12-31", False)])
-def test_calibration_lasts_until_the_end_of_its_last_day(make: Make, due: str, ready: bool) -> None:
+@pytest.mark.parametrize(("due", "doubts"), [("2026-01-01", 1), ("2025-12-31", 2)])
+def test_calibration_lasts_until_the_end_of_its_last_day(make: Make, due: str, doubts: int) -> None:
     address = 'address = "twin://charger"'
     station = make((address, f'{address}\ncalibration = {{ due = {due}, certificate = "K-1" }}'))
 
-    if ready:
-        with station:
-            return
-    with pytest.raises(NotReady, match=r"expected a date not before 2026-01-01, found 2025-12-31 \(.*K-1"):
-        station.open()
-    assert not station.instruments
+    with station:
+        assert len(station.doubts) == doubts
+
+
+def test_nobody_at_an_address_is_one_doubt_among_others_for_a_certification(make: Make) -> None:
+    address = "TCPIP::127.0.0.1::1::SOCKET"
+    station = make(
+        ("twin://charger", address), ('clock = "virtual"', 'clock = "wall"'), WRONG_SERIAL, certify=True
+    )
+
+    with pytest.raises(NotReady) as caught, station:
+        pass
+
+    told = str(caught.value)
+    assert f"\n  - [roles.charger] at {address}: " in told
+    assert "refused" in told
+    assert "\n  - [roles.charger] calibration: expected a due date and a certificate, found none." in told
+    assert "\n  - [roles.load] at twin://load: expected serial 'L-9'" in told
 
 
 def test_nobody_at_an_address_is_not_ready_and_says_which_and_where(make: Make) -> None:
@@ -232,7 +305,7 @@ def test_what_shows_only_while_opening_is_told_with_its_place(
         ("Rp7900\"", "Rp79\"", "[roles.charger] driver: expected a driver as \"module:Class\", found"),
         ("instruments.supply_rp7900:", "instruments.nope:", "No module named 'instruments.nope'"),
         ("instruments.supply_rp7900:Rp7900", "tests.faulty_drivers:NoDriver", "NoDriver' without transport"),
-        ("parallel_units", "paralel_units", "expected one of the keys model, rated_v, "),
+        ("parallel_units", "paralel_units", "expected one of the keys model, "),
         ('"$pack.cells"', '"$pack.cels"', "a value of the profile such as $pack.cells, found '$pack.cels'"),
     ],
 )  # fmt: skip

@@ -77,6 +77,12 @@ def checked_driver(file: StationFile, name: str, profile: Profile) -> tuple[Any,
                 f"{file.path}: [roles.{name}] {ceiling}", expected=f"a limit for every {kind}", found="none"
             )
     driver = load_driver(f"{file.path}: [roles.{name}] driver", entry.driver)
+    if entry.max_wh is not None and hasattr(driver, "poll") and entry.poll_s is None:
+        raise StationInvalid(
+            f"{file.path}: [roles.{name}] poll_s",
+            expected="a period, for max_wh counts what is measured",
+            found="none",
+        )
     where = f"{file.path}: [roles.{name}.options]"
     try:
         return driver, driver.Options.model_validate(resolved(where, entry.options, profile))

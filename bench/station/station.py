@@ -1,6 +1,7 @@
 """A station: instruments and DUT opened in order, closed in reverse, energy off first and read back.
 
-Half-open is closed too. Identity and calibration are checked before anything is energised.
+Half-open is closed too. Identity and calibration are looked at before anything is energised. Between a
+scenario and each driver stands the envelope of the station.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 from bench.clock import Clock
 from bench.dut import Dut
 from bench.emulated_bms.defects import Defect
+from bench.envelope import Envelope
 from bench.errors import NotReady, StationInvalid, UnsafeState, WireError
 from bench.rack import ORDER_POLL, PackState, Rack
 from bench.record import Record, Trace
+from bench.station.fitness import demand_certifiable, identity_doubts, standing_doubts
 from bench.station.opening import Opener, close_wire
 from bench.station.safe_state import (
     OPENS_WITHIN_S,
@@ -51,11 +54,16 @@ class Station:
         Seeded into an emulated BMS.
     addresses
         Role (and "dut") to address, for stand-ins that a child process serves.
+    certify
+        Open only what a certification may rest on. Else what speaks against one is kept in `doubts`.
+    rehearse
+        The envelope notes what it would refuse and lets it pass; every part is emulated.
 
     Raises
     ------
     StationInvalid
-        If defects are to be seeded into a real DUT, or a driver cannot be loaded.
+        If a rehearsal would reach something real, defects are to be seeded into a real DUT, or a driver
+        cannot be loaded.
     """
 
     def __init__(
@@ -67,12 +75,20 @@ class Station:
         pack: PackState | None = None,
         defects: Sequence[Defect] = (),
         addresses: Mapping[str, str] | None = None,
+        certify: bool = False,
+        rehearse: bool = False,
     ) -> None:
+        if rehearse:
+            check_rehearsal(file)
         self.file, self.profile = file, profile
         self.clock = Clock(virtual=file.clock == "virtual", speed=file.speed)
         self.transcript = Transcript()
         self.instruments: dict[str, roles.Instrument] = {}
         self.identities: dict[str, str] = {}
+        #: What speaks against a certification, in words.
+        self.doubts: list[str] = []
+        self._certify = certify
+        self.envelope = Envelope(file, clock=self.clock, enforce=not rehearse)
         self.rack: Rack | None = None
         self._seed = file.seed if seed is None else seed
         check_defects(file, defects)
@@ -151,7 +167,30 @@ class Station:
         Raises
         ------
         NotReady
-            Nobody answers at an address, wrong identity, calibration overdue, too few channels for the DUT.
+            Nobody answers at an address, too few channels for the DUT; for a certification also every doubt
+            about identity and calibration, all at once.
+        """
+        opener = self.identify()
+        if self._certify:
+            demand_certifiable(self.file, self.doubts)
+        self._check_size()
+        for instrument in self.instruments.values():
+            instrument.prepare()
+        for name, entry in self.file.roles.items():
+            poll = getattr(self.instruments[name], "poll", None)
+            if poll is not None and entry.poll_s is not None:
+                self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
+        self.envelope.watch()
+        wire, self._dut = opener.dut()
+        self._wires.append(("dut", wire))
+
+    def identify(self) -> Opener:
+        """Open every instrument and ask it who it is; nothing is prepared. What is doubtful goes to `doubts`.
+
+        Raises
+        ------
+        NotReady
+            Nobody answers at an address. For a certification, that is one doubt among others.
         """
         opener = Opener(
             self.file,
@@ -162,26 +201,20 @@ class Station:
             seed=self._seed,
             addresses=self._addresses,
         )
+        self.doubts = standing_doubts(self.file, self.clock.utc.date())
         for name, entry in self.file.roles.items():
-            self._check_calibration(name, entry)
-        try:
-            for name, entry in self.file.roles.items():
-                wire, self.instruments[name] = opener.role(name)
+            try:
+                wire, driver = opener.role(name)
                 self._wires.append((name, wire))
+                self.instruments[name] = self.envelope.around(name, driver)
                 self._check_identity(name, entry)
-        except WireError as error:
-            raise NotReady(
-                f"station {self.file.name} ({self.file.path}): {error} Nothing was energised."
-            ) from error
-        self._check_size()
-        for instrument in self.instruments.values():
-            instrument.prepare()
-        for name, entry in self.file.roles.items():
-            poll = getattr(self.instruments[name], "poll", None)
-            if poll is not None and entry.poll_s is not None:
-                self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
-        wire, self._dut = opener.dut()
-        self._wires.append(("dut", wire))
+            except WireError as error:
+                if not self._certify:
+                    raise NotReady(
+                        f"station {self.file.name} ({self.file.path}): {error} Nothing was energised."
+                    ) from error
+                self.doubts.append(f"[roles.{name}] at {entry.address}: {error}")
+        return opener
 
     def close(self) -> None:
         """Take energy away, read back that it is gone, let go of the wires. One failure never stops the rest.
@@ -250,20 +283,9 @@ class Station:
                     f"{self.profile.identity.model} has, found {found}. Nothing was energised."
                 )
 
-    def _check_calibration(self, name: str, entry: RoleEntry) -> None:
-        if entry.calibration and entry.calibration.due < self.clock.utc.date():
-            raise NotReady(
-                f"[roles.{name}] calibration: expected a date not before {self.clock.utc.date()}, "
-                f"found {entry.calibration.due} (certificate {entry.calibration.certificate})."
-            )
-
     def _check_identity(self, name: str, entry: RoleEntry) -> None:
         identity = self.identities[name] = self.instruments[name].identity()
-        if entry.serial and entry.serial not in identity:
-            raise NotReady(
-                f"[roles.{name}] at {entry.address}: expected serial {entry.serial!r}, "
-                f"found identity {identity!r}. Nothing was energised."
-            )
+        self.doubts += identity_doubts(name, entry, identity)
 
     def can_log(self) -> bytes | None:
         """The DUT's bus as BLF; None if it is not on CAN."""
@@ -281,4 +303,14 @@ def check_defects(file: StationFile, defects: Sequence[Defect]) -> None:
             f"{file.path}: [dut] address",
             expected=f"an emulated BMS, for the defect {defects[0].name} goes into one",
             found=repr(file.dut.address),
+        )
+
+
+def check_rehearsal(file: StationFile) -> None:
+    """Refuse to rehearse on anything but stand-ins in this process. Raises `StationInvalid`."""
+    if real := [name for name, entry in file.connected().items() if not entry.is_twin]:
+        raise StationInvalid(
+            f"{file.path}: [{real[0]}] address",
+            expected="twin://<terminal>, for a rehearsal",
+            found=repr(file.connected()[real[0]].address),
         )
