@@ -46,6 +46,20 @@ def test_the_peak_of_a_short_does_not_depend_on_the_step(dt_s):
     assert plant.truth.peak_a == pytest.approx(9.4e3, rel=0.01)
 
 
+@pytest.mark.parametrize("dt_s", [1e-3, 1e-2])
+def test_the_square_of_a_short_is_that_of_a_rising_exponential(dt_s):
+    plant = closed(MAIN_MINUS, MAIN_PLUS, cells=32)
+    before_a2s, final_a = plant.truth.square_a2s, plant.port.pack_v / 0.01118
+
+    plant.terminal("faults").set("short_circuit", True)
+    step_for(plant, 0.01, dt_s)
+
+    # I (1 - e^(-t/tau)), squared and integrated over 10 ms: I^2 (t - 2 tau + tau / 2), tau = L/R
+    tau_s = 2.5e-6 / 0.01118
+    expected_a2s = final_a**2 * (0.01 - 2.0 * tau_s + 0.5 * tau_s)
+    assert plant.truth.square_a2s - before_a2s == pytest.approx(expected_a2s, rel=5e-3)
+
+
 def test_explicit_euler_at_a_millisecond_would_report_four_times_that():
     open_v, loop_ohm, inductance_h, current_a, peak_a = 105.9, 0.01118, 2.5e-6, 0.0, 0.0
     for _ in range(3):

@@ -135,7 +135,8 @@ MISTAKES = {
         "seed",
         "sed",
         "[sed]",
-        "one of the keys name, clock, speed, seed, dut, roles, safe_state, guard, ratings, fault_rules, lease",
+        "one of the keys name, clock, speed, seed, dut, roles, safe_state, guard, ratings, fault_rules, "
+        "lease",
         "'sed'",
     ),
     "misspelt key of the DUT": (

@@ -160,6 +160,7 @@ OUTPUTS = 18
     CAPTURE_PERIOD_S,
     CAPTURE_COUNT,
     PEAK_A,  # largest magnitude of the stack current so far
+    SQUARE_A2S,  # integral of its square so far
     PRECHARGE_DEGC,
     PRECHARGE_J,
     ARC_J,
@@ -179,7 +180,7 @@ OUTPUTS = 18
     SPLIT,  # 1: currents inside the groups have to be worked out
     POLARISES_PER_S,  # how fast a held voltage would let the quickest cell polarise, over its R0
     CONTACT_S,  # five: time that coil and armature have disagreed
-) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 44)
+) = range(INPUTS + OUTPUTS, INPUTS + OUTPUTS + 45)
 DAMAGED = CONTACT_S + 5  # five: openings above the break rating
 
 # Scratch of the circuit: how it is connected now, ...

@@ -64,6 +64,7 @@ from bench.plant.layout import (
     REGEN_Q,
     RESISTOR_SHARE,
     SHARED_OHM,
+    SQUARE_A2S,
     TRY_CHARGER_A,
     TRY_I,
     TRY_LOAD_A,
@@ -219,4 +220,5 @@ def accept_step(h: float, emf_v: float, constant: Floats, fault: Bools, state: F
     state[CHARGER_LIMIT_A], state[REGEN_LIMIT_A] = state[TRY_CHARGER_A], state[TRY_REGEN_A]
     state[LOAD_LIMIT_A] = state[TRY_LOAD_A]
     state[PEAK_A] = max(state[PEAK_A], abs(s1))
+    state[SQUARE_A2S] += h * square_s
     return s_mean, square_s

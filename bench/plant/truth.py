@@ -82,6 +82,11 @@ class Truth:
         return float(self._state[at.PEAK_A])
 
     @property
+    def square_a2s(self) -> float:
+        """Integral of the square of the stack current since the start [A2s]: what heats a fuse."""
+        return float(self._state[at.SQUARE_A2S])
+
+    @property
     def charge_ah(self) -> float:
         """Through the shunt since the start [Ah], positive when it charges."""
         return float(self._state[at.CHARGE_C]) / 3600.0
