@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import os
@@ -9,37 +10,44 @@ import platform
 import tomllib
 import uuid
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 import bench
 from bench.collector import Collector
 from bench.emulated_bms.defects import CATALOGUE, Defect, load_defects_from
-from bench.errors import BenchError, DefectInvalid, Inconclusive, InvalidInput
+from bench.errors import BenchError, DefectInvalid, Inconclusive, InvalidInput, UnsafeState
 from bench.evidence import (
     Clause,
     DutInfo,
     EvidenceWriter,
+    Journal,
     RoleInfo,
     RunInfo,
     ScenarioResult,
     StationInfo,
     headline,
 )
+from bench.evidence.journal import JOURNALS
+from bench.evidence.json_file import to_json
 from bench.rack import PackState
 from bench.reference import Reference
-from bench.sim import Manifest, SimClient
-from bench.station import Station, check_defects, check_drivers
+from bench.sim import SimClient
+from bench.station import SafeReport, Station, check_defects, check_drivers
+from bench.station.drivers import load_driver
 from bench.station_file import load_station
 from bench.verdict import DecisionRule, Verdict, worst
 from dut_profiles.profile import find_profile, load_profile
 from instruments.exchange import weakest_label
+
+if TYPE_CHECKING:
+    from bench.guard.watch import Guard, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +193,94 @@ class Campaign:
         self.virtual_s = 0.0
         self._command_line = command_line
         self.sim: SimClient | None = None
+        #: Why this run must not go on; "" if it may.
+        self.broken = ""
+        self._guard: Guard | None = None
+        self._watch: Watch | None = None
+        self._journal: Journal | None = None
+        self._unsealed = ""
         self._writer: EvidenceWriter | None = None
         self._folder: Path | None = None
+        self._run, self._started_utc = "", ""
+
+    def take_bench(self, say: Callable[[str], object]) -> None:
+        """Take the bench for this run and post its watchman, before anything is opened; say what is found.
+
+        A bench whose parts all live in this process needs neither.
+
+        Raises
+        ------
+        NotReady
+            If somebody else has it, or the watchman does not get ready.
+        UnsafeState
+            If it was left behind and cannot be made safe.
+        """
+        if not any(not entry.is_twin for entry in self.file.roles.values()):
+            return
+        from bench.guard.watch import Guard  # POSIX only, as real benches are
+
+        sim = self._running_sim()
+        guard = Guard(self.file, self.profile, sim.addresses if sim else {})
+        try:
+            guard.take_bench(say)
+            lifeline = [] if sim is None or sim.lifeline is None else [sim.lifeline]
+            guard.post_watchman(find_profile(self.options.dut), self._new_folder(), lifeline)
+            if guard.line is not None:
+                self._open_writer(None)
+        except BaseException:
+            guard.leave("the run did not begin")
+            if sim is not None:
+                sim.close()
+            raise
+        self._guard = guard
+
+    @contextlib.contextmanager
+    def open_station(self, outcome: Outcome, pack: PackState) -> Iterator[Station]:
+        """An open station for one scenario, under guard where the bench has one; safe afterwards."""
+        outcome.station = station = self.station(pack)
+        line = self._guard.line if self._guard else None
+        if line is None:
+            with station:
+                yield station
+            return
+        from bench.guard.watch import Watch
+
+        self._watch = watch = Watch(line, station, self._new_journal(outcome))
+        outcome.collector.observer = watch.judged
+        try:
+            with watch.armed(), station:
+                yield station
+        except UnsafeState as unsafe:
+            self.broken = str(unsafe)
+            raise
+        finally:
+            self.broken = self.broken or watch.trouble
+            if watch.report is not None:
+                self._attach_report(watch.report)
+
+    @property
+    def closing(self) -> bool:
+        """Whether a station is about to make its bench safe, which nothing may interrupt."""
+        return self._watch is not None and self._watch.closing
+
+    def _new_journal(self, outcome: Outcome) -> Journal:
+        writer = self._open_writer(None)
+        name = writer.free_name(outcome.id)
+        header = {"id": outcome.id, "nodeid": outcome.nodeid, "title": outcome.title}
+        header |= {"clauses": outcome.clauses, "parameters": outcome.parameters}
+        try:
+            self._journal = Journal(writer.folder / JOURNALS / f"{name}.jsonl", header)
+        except OSError as error:
+            self.broken = f"evidence cannot be written: {error}"
+            raise BenchError(self.broken) from error
+        return self._journal
+
+    def _attach_report(self, report: SafeReport) -> None:
+        from bench.guard.report import as_json
+
+        number = len(self.outcomes) + 1
+        with contextlib.suppress(OSError):  # the disk is full: the report is in the message of the scenario
+            self._open_writer(None).attach(f"guard-{number}.json", to_json(as_json(report)))
 
     def station(self, pack: PackState) -> Station:
         """A station for one scenario, not open yet."""
@@ -211,30 +305,36 @@ class Campaign:
 
     def _running_sim(self) -> SimClient | None:
         """The sim that serves this station, started when it is first needed; None if it needs none."""
-        if self.file.is_served and self.sim is None:
-            if self.options.sim:
-                self.sim = SimClient(Manifest.of_file(Path(self.options.sim)))
-            else:
-                self.sim = SimClient.start(self.options.station, self.options.dut, speed=self.file.speed)
+        if self.sim is None:
+            self.sim = SimClient.of_station(self.file, self.options.dut, manifest=self.options.sim)
         return self.sim
 
     def finish(self, outcome: Outcome) -> str:
         """Store what came of a scenario; return a line that says so."""
         result = outcome.result()
         station = outcome.station
-        writer = self._open_writer(station)
         rows: list[dict[str, object]] = []
         if station is not None:
             rows = [
                 {"t_s": entry.t_s, "role": entry.role, "direction": entry.direction, "data": entry.data}
                 for entry in station.transcript
             ]
-        writer.scenario(
-            result,
-            station.traces() if station else {},
-            rows,
-            station.can_log() if station else None,
-        )
+        try:
+            writer = self._open_writer(station)
+            if self._journal is not None and station is not None:
+                writer.describe(self._info(station))
+            writer.scenario(
+                result,
+                station.traces() if station else {},
+                rows,
+                station.can_log() if station else None,
+            )
+            if self._journal is not None:
+                self._journal.remove()
+        except OSError as error:
+            self.broken = self._unsealed = f"evidence could not be written: {error}"
+            result = replace(result, verdict=Verdict.ERROR, message=self.broken)
+        self._journal = None
         self.outcomes.append((result.verdict, outcome.exit_code))
         self.virtual_s += result.duration_s
         return self._line(result)
@@ -254,14 +354,19 @@ class Campaign:
         return line if result.verdict in (Verdict.PASS,) else f"{line}\n        {result.message[:300]}"
 
     def seal(self) -> Path | None:
-        """End the evidence; return the run's folder, or None if nothing ran."""
+        """End the evidence, and give the bench back; return the run's folder, or None if nothing ran."""
+        if self._writer is not None and not self._unsealed:
+            try:
+                self._writer.seal()
+                _point_latest_to(self._writer.folder.parent)
+            except OSError as error:
+                self.broken = self._unsealed = f"evidence could not be sealed: {error}"
+        if self._guard is not None:
+            unsafe = any(code == UnsafeState.exit_code for _, code in self.outcomes)
+            self._guard.leave(self._unsealed, safe=not unsafe)
         if self.sim is not None:
             self.sim.close()
-        if self._writer is None or self._folder is None:
-            return None
-        self._writer.seal()
-        _point_latest_to(self._folder)
-        return self._folder
+        return None if self._unsealed or self._writer is None else self._folder
 
     def exit_code(self) -> int:
         """0 only if something was judged and all of it passed; see the README for the others."""
@@ -282,32 +387,40 @@ class Campaign:
         overall = worst(verdict for verdict, _ in self.outcomes)
         return f"bmsbench: {overall}: {shown or 'nothing judged'}; evidence in {self._folder or 'no folder'}"
 
-    def _open_writer(self, station: Station | None) -> EvidenceWriter:
-        """The writer of this run. Made at the first scenario, when the identities are known."""
-        if self._writer is None:
+    def _new_folder(self) -> Path:
+        """The folder of this run, not made yet."""
+        if self._folder is None:
             now = datetime.now(UTC)
-            run = uuid.uuid4().hex[:8]
             serial = "".join(c if c.isalnum() or c in "-." else "_" for c in self.profile.identity.serial)
-            self._folder = self.options.results / f"{now:%Y%m%dT%H%M%SZ}_{run}_{serial}"
-            profile_path = find_profile(self.options.dut)
+            self._run, self._started_utc = uuid.uuid4().hex[:8], now.isoformat(timespec="seconds")
+            self._folder = self.options.results / f"{now:%Y%m%dT%H%M%SZ}_{self._run}_{serial}"
+        return self._folder
+
+    def _open_writer(self, station: Station | None) -> EvidenceWriter:
+        """The writer of this run. Made at the first scenario, when the identities are known, or earlier."""
+        if self._writer is None:
+            folder, profile_path = self._new_folder(), find_profile(self.options.dut)
             profile_text = profile_path.read_text(encoding="utf-8")
-            info = RunInfo(
-                run=run,
-                started_utc=now.isoformat(timespec="seconds"),
-                bmsbench_version=bench.__version__,
-                python=platform.python_version(),
-                platform=platform.platform(),
-                seed=self.seed,
-                decision_rule=self.rule,
-                station=self._station_info(station),
-                dut=self._dut_info(profile_path, profile_text),
-                defect=self.defects[0].name if self.defects else None,
-                command_line=self._command_line,
-                clauses=self.clauses,
-            )
             station_text = self.file.path.read_text(encoding="utf-8")
-            self._writer = EvidenceWriter(self._folder, info, profile_text, station_text)
+            self._writer = EvidenceWriter(folder, self._info(station), profile_text, station_text)
         return self._writer
+
+    def _info(self, station: Station | None) -> RunInfo:
+        profile_path = find_profile(self.options.dut)
+        return RunInfo(
+            run=self._run,
+            started_utc=self._started_utc,
+            bmsbench_version=bench.__version__,
+            python=platform.python_version(),
+            platform=platform.platform(),
+            seed=self.seed,
+            decision_rule=self.rule,
+            station=self._station_info(station),
+            dut=self._dut_info(profile_path, profile_path.read_text(encoding="utf-8")),
+            defect=self.defects[0].name if self.defects else None,
+            command_line=self._command_line,
+            clauses=self.clauses,
+        )
 
     def _station_info(self, station: Station | None) -> StationInfo:
         identities = station.identities if station else {}
@@ -323,6 +436,7 @@ class Campaign:
                     identity=identities.get(name, "not asked"),
                     label=weakest_label(getattr(module, "EXCHANGES", ())),
                     calibration=f"{calibration.certificate}, due {calibration.due}" if calibration else "",
+                    watchdog=str(getattr(load_driver(entry.driver, entry.driver), "watchdog", "")),
                 )
             )
         return StationInfo(self.file.name, self.file.clock, tuple(roles))

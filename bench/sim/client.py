@@ -17,6 +17,7 @@ from bench.errors import NotReady, WireError
 from bench.rack import PackState
 from bench.sim.manifest import Manifest
 from bench.sim.process import PACK
+from bench.station_file import StationFile
 
 #: How long the control line may take for an answer [s]: a power cycle builds a pack.
 _ANSWERS_WITHIN_S = 60.0
@@ -81,6 +82,25 @@ class SimClient:
                 f"station {station}: expected its sim to serve, found that it ended with {process.wait()}."
             )
         return cls(Manifest.of_json(line, "bmsbench sim"), process, theirs)
+
+    @classmethod
+    def of_station(cls, file: StationFile, dut: str, *, manifest: str = "") -> SimClient | None:
+        """The sim that serves a station: the one that runs, if a manifest names it, else one started here.
+
+        Parameters
+        ----------
+        file
+            Station. One that needs no sim gets None.
+        dut
+            Profile, by name or path.
+        manifest
+            File that `bmsbench sim --json` wrote; "": start a sim, which ends with this client.
+        """
+        if not file.is_served:
+            return None
+        if manifest:
+            return cls(Manifest.of_file(Path(manifest)))
+        return cls.start(str(file.path), dut, speed=file.speed)
 
     @property
     def addresses(self) -> dict[str, str]:
