@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import nan
 
 import pyvisa
@@ -23,6 +21,10 @@ _MOST_ERRORS = 30
 
 #: After a time-out, how long the line must be quiet before the next question [ms].
 _QUIET_MS = 100
+
+
+#: What pyvisa raises when a partner does not answer, or is gone.
+_LOST = (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError)
 
 
 class Dialogue:
@@ -51,8 +53,16 @@ class Dialogue:
         WireError
             If nobody answers, or a clock job asks while another answer on this wire is still awaited.
         """
-        with self._exchange(query):
+        self._begin(query)
+        try:
+            if self._late:
+                self._drain()
             return self._wire.query(query).strip()
+        except _LOST as error:
+            self._late = True
+            raise self._silence(query, error) from error
+        finally:
+            self.busy = False
 
     def numbers(self, query: str, *, units: tuple[str, ...] = ()) -> list[float]:
         """Send a query and return its answer as numbers; `;` and `,` separate them, +-9.9E37 becomes nan.
@@ -91,8 +101,16 @@ class Dialogue:
         InstrumentRefused
             With the instrument's own words.
         """
-        with self._exchange(command):
+        self._begin(command)
+        try:
+            if self._late:
+                self._drain()
             self._wire.write(command)
+        except _LOST as error:
+            self._late = True
+            raise self._silence(command, error) from error
+        finally:
+            self.busy = False
         self._raise_errors(command)
 
     def urge(self, command: str) -> None:
@@ -105,7 +123,7 @@ class Dialogue:
             return
         try:
             self._wire.write(command)
-        except (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError) as error:
+        except _LOST as error:
             raise self._silence(command, error) from error
 
     def _silence(self, message: str, error: Exception) -> WireError:
@@ -147,8 +165,8 @@ class Dialogue:
                 f"found {answer!r}"
             )
 
-    @contextmanager
-    def _exchange(self, message: str) -> Iterator[None]:
+    def _begin(self, message: str) -> None:
+        """Take the wire for one exchange; whoever does gives it back by clearing `busy`."""
         # While an answer is awaited, clock jobs run. One of them on the same wire would take it.
         if self.busy:
             raise WireError(
@@ -156,15 +174,6 @@ class Dialogue:
                 "a clock job that talks to this instrument looks at `busy` first"
             )
         self.busy = True
-        try:
-            if self._late:
-                self._drain()
-            yield
-        except (pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError) as error:
-            self._late = True
-            raise self._silence(message, error) from error
-        finally:
-            self.busy = False
 
     def _drain(self) -> None:
         """Throw away answers that came after their time-out; they would be taken for the next ones."""

@@ -270,11 +270,15 @@ def _record(port: serial.SerialBase, clock: Clock, role: str, transcript: Transc
     def read_until(expected: bytes = _LF, size: int | None = None) -> bytes:
         """Up to and with `expected`, at most `size` bytes, or what came before the time-out."""
         data = bytearray()
-        while not data.endswith(expected) and (size is None or len(data) < size):
-            byte = guarded(lambda: plain_read(1))
-            if not byte:
-                break
-            data += byte
+
+        def collect() -> None:
+            while not data.endswith(expected) and (size is None or len(data) < size):
+                byte = plain_read(1)
+                if not byte:
+                    break
+                data.extend(byte)
+
+        guarded(collect)
         if data:
             transcript.add(clock.now_s, role, "<", bytes(data))
         return bytes(data)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import pyvisa
@@ -129,35 +127,40 @@ def _send_without_delay(resource: MessageBasedResource) -> bool:
     return True
 
 
-@contextmanager
-def _broken_link(library: VisaLibraryBase) -> Iterator[None]:
-    """Where pyvisa-py has no VISA status for an `INSTR` session whose partner is gone, give it one."""
-    try:
-        yield
-    except (RuntimeError, RPCError) as error:
-        if isinstance(library, _TwinLibrary):  # then it is a mistake in the twin
-            raise
-        raise pyvisa.errors.VisaIOError(constants.StatusCode.error_connection_lost) from error
-
-
 class _Recorder:
-    """Stands before a VISA library and writes down what crosses it."""
+    """Stands before a VISA library and writes down what crosses it.
+
+    Where pyvisa-py has no VISA status for an `INSTR` session whose partner is gone, it is given one.
+    """
 
     def __init__(self, library: VisaLibraryBase, *, clock: Clock, role: str, transcript: Transcript) -> None:
-        self._library, self._clock, self._role, self._transcript = library, clock, role, transcript
+        self._library, self._clock, self._role = library, clock, role
+        self._add, self._write, self._read = transcript.add, library.write, library.read
+        self._is_twin = isinstance(library, _TwinLibrary)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._library, name)
+        found = getattr(self._library, name)
+        if callable(found):  # asked for several times in each exchange
+            self.__dict__[name] = found
+        return found
 
     def write(self, session: VISASession, data: bytes) -> tuple[int, constants.StatusCode]:
-        self._transcript.add(self._clock.now_s, self._role, ">", data)
-        with _broken_link(self._library):
-            return self._library.write(session, data)
+        self._add(self._clock.now_s, self._role, ">", data)
+        try:
+            return self._write(session, data)
+        except (RuntimeError, RPCError) as error:
+            if self._is_twin:  # then it is a mistake in the twin
+                raise
+            raise pyvisa.errors.VisaIOError(constants.StatusCode.error_connection_lost) from error
 
     def read(self, session: VISASession, count: int) -> tuple[bytes, constants.StatusCode]:
-        with _broken_link(self._library):
-            data, status = self._library.read(session, count)
-        self._transcript.add(self._clock.now_s, self._role, "<", data)
+        try:
+            data, status = self._read(session, count)
+        except (RuntimeError, RPCError) as error:
+            if self._is_twin:  # then it is a mistake in the twin
+                raise
+            raise pyvisa.errors.VisaIOError(constants.StatusCode.error_connection_lost) from error
+        self._add(self._clock.now_s, self._role, "<", data)
         return data, status
 
 
