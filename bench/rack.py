@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from bench.clock import Clock
+from bench.clock import VIRTUAL_EPOCH, Clock
 from bench.emulated_bms.bms import EmulatedBms
 from bench.emulated_bms.daly_front import DalyFront
 from bench.emulated_bms.defects import Defect
@@ -98,7 +98,7 @@ class Rack:
             seed=seed,
             memory=self.memory,
             soc=pack.soc if pack.known_soc is None else pack.known_soc,
-            rtc_ms=0,
+            rtc_ms=round((clock.utc - VIRTUAL_EPOCH).total_seconds() * 1000.0),  # what its stamps count from
             send=self._send,
         )
         for defect in defects:
