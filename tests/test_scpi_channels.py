@@ -1,4 +1,4 @@
-"""SCPI of instruments with several channels and states: leading channels, status groups, declined commands."""
+"""SCPI of instruments with channels and states: leading channels, status groups, declined commands."""
 
 from __future__ import annotations
 
