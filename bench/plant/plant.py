@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.plant import layout as at
 from bench.plant.arrays import allocate
+from bench.plant.board import BoardWiring
 from bench.plant.conditions import Conditions
 from bench.plant.faults import fault_slots
 from bench.plant.kernel import advance
@@ -26,6 +27,7 @@ from bench.plant.terminals import (
     LoadTerminal,
     MeterTerminal,
     NtcTerminals,
+    ShuntTerminal,
     SourceTerminal,
     ThermocoupleTerminal,
 )
@@ -43,6 +45,7 @@ Terminal = (
     | AuxiliaryTerminal
     | ChamberTerminal
     | ThermocoupleTerminal
+    | ShuntTerminal
 )
 
 _INPUTS = struct.Struct(f"{at.INPUTS}d")
@@ -116,6 +119,8 @@ class Plant:
         self.truth = Truth(arrays, spec)
         self._thermocouples = ThermocoupleTerminal(lambda: self.truth.temperature_degc[:: spec.parallel])
         self.conditions = Conditions(arrays, spec)
+        self._board = BoardWiring(arrays, spec) if spec.board else None
+        self._terminals = self._named()
         self._call(0.0)
 
     def __repr__(self) -> str:
@@ -146,6 +151,8 @@ class Plant:
     @overload
     def terminal(self, name: Literal["thermocouples"]) -> ThermocoupleTerminal: ...
     @overload
+    def terminal(self, name: Literal["shunt"]) -> ShuntTerminal: ...
+    @overload
     def terminal(self, name: str) -> Terminal: ...
 
     def terminal(self, name: str) -> Terminal:
@@ -156,21 +163,30 @@ class Plant:
         KeyError
             If there is none; the message lists the names.
         """
-        terminals: dict[str, Terminal] = {
-            "charger": self._charger,
-            "regen": self._regen,
-            "load": self._load,
+        if name not in self._terminals:
+            raise KeyError(f"no terminal {name!r}; the plant has {', '.join(self._terminals)}")
+        return self._terminals[name]
+
+    def _named(self) -> dict[str, Terminal]:
+        """What there is to be wired to: around a pack, or around a board without one."""
+        anyway: dict[str, Terminal] = {
             "cells": self._cells,
             "thermistors": self._thermistors,
             "faults": self._faults,
             "meter": self._meter,
             "auxiliary": self._auxiliary,
+        }
+        if (board := self._board) is not None:
+            self._meter.switch_closed = board.driven
+            return {**anyway, "cells": board.cells, "thermistors": board.thermistors, "shunt": board.shunt}
+        return {
+            "charger": self._charger,
+            "regen": self._regen,
+            "load": self._load,
+            **anyway,
             "chamber": self._chamber,
             "thermocouples": self._thermocouples,
         }
-        if name not in terminals:
-            raise KeyError(f"no terminal {name!r}; the plant has {', '.join(terminals)}")
-        return terminals[name]
 
     def step(self, dt_s: float) -> None:
         """Let `dt_s` [s] pass; any length, the kernel sub-steps by itself.
@@ -188,6 +204,8 @@ class Plant:
     def _call(self, dt_s: float) -> None:
         port, arrays, meter = self.port, self._arrays, self._meter
         charger, regen, load = self._charger, self._regen, self._load
+        if self._board is not None:
+            self._board.before_step()
         # Packed rather than assigned: one call instead of sixteen array stores.
         _INPUTS.pack_into(
             self._exchange,
@@ -255,6 +273,10 @@ class Plant:
         meter.pack_v, meter.fan_rpm = port.pack_v, port.fan_rpm
         meter.heater_on = heater_on != 0.0
         meter.capture_ready = capture == 3.0
+        if self._board is not None:
+            sensed = not self._fault[at.F_CURRENT_SENSOR_OPEN]
+            self._board.after_step(dt_s, self._time_ns * 1e-9 + dt_s, port, sensed=sensed)
+            meter.current_a = self._board.shunt.current_a
 
     def _update_insulation(self) -> None:
         siemens = [1.0 / self.spec.insulation_positive_ohm, 1.0 / self.spec.insulation_negative_ohm]

@@ -107,6 +107,9 @@ class PlantSpec:
         specific heat), heat capacity of the loop, radiator to the surroundings at full flow. The cells touch
         the cold plate with the `plate_w_per_k` of their file, one after the other along the flow; the BMS
         drives the pump as it would drive a fan.
+    board, shunt_ohm
+        True: there is no pack, only the board of a BMS on instruments, see `bench.plant.board`; and the shunt
+        that it is made for.
     """
 
     cells: int = 24
@@ -167,6 +170,8 @@ class PlantSpec:
     coolant_w_per_k: float = 0.0
     coolant_j_per_k: float = 20e3
     radiator_w_per_k: float = 80.0
+    board: bool = False
+    shunt_ohm: float = 50e-6
 
     def __post_init__(self) -> None:
         _expect("cells", f"1 to {MAX_CELLS}", self.cells, 1 <= self.cells <= MAX_CELLS)

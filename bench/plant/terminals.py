@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.plant.layout import CAPTURE, CAPTURE_LEVEL_A, CAPTURE_PERIOD_S, CAPTURE_T0_S
+from bench.plant.port import Port
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -107,6 +108,41 @@ class AuxiliaryTerminal:
         self.actual_voltage_v = self.voltage_v if holds else 0.0
         self.actual_current_a = (wanted_a if holds else self.current_a) if self.enabled else 0.0
         return self.actual_voltage_v
+
+
+class ShuntTerminal:
+    """The shunt input of a board that has no shunt: an instrument holds its millivolts.
+
+    Set `connected` and `voltage_v`, positive when the current charges. Read `actual_voltage_v` and
+    `current_a`, which is what the board takes it for.
+    """
+
+    def __init__(self, ohm: float) -> None:
+        self.connected = False
+        self.voltage_v = 0.0
+        self.ohm = ohm
+        self.tripped, self.trip_s = False, math.nan
+        self._above_s = math.nan
+
+    @property
+    def actual_voltage_v(self) -> float:
+        return self.voltage_v if self.connected else 0.0
+
+    @property
+    def current_a(self) -> float:
+        return self.actual_voltage_v / self.ohm
+
+    def compare(self, port: Port, dt_s: float, time_s: float) -> None:
+        """The board's short-circuit comparator on this signal, which holds still within a step; latched."""
+        if port.comparator_reset or port.supply_v <= 0.0:
+            self.tripped, self._above_s = False, math.nan
+        elif not -port.shunt_a >= port.comparator_threshold_a:
+            self._above_s = math.nan
+        elif not self.tripped:
+            if math.isnan(self._above_s):
+                self._above_s = time_s - dt_s
+            if time_s - self._above_s >= port.comparator_delay_s:
+                self.tripped, self.trip_s = True, self._above_s + port.comparator_delay_s
 
 
 class ChamberTerminal:
