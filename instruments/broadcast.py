@@ -122,6 +122,22 @@ class FrameTable:
             for signal in self.signals
         }
 
+    def newest(self, name: str) -> float:
+        """The newest value of a scalar signal of a table with one identifier, decoded alone; nan if none.
+
+        Raises
+        ------
+        KeyError
+            If the table has no such signal.
+        """
+        signal = next((signal for signal in self.signals if signal.name == name), None)
+        if signal is None or len(self.can_ids) != 1:
+            raise KeyError(name)
+        if raw := self._raw[0][-2 * self.words :]:
+            row = np.frombuffer(bytes(raw), dtype="<u2").reshape(1, self.words)
+            return float(signal.decode(row)[0])
+        return float(signal.values.view()[-1]) if len(signal.values) else float("nan")
+
     def _gather(self, window_s: float) -> None:
         if not self._stamps[self._first]:
             return

@@ -187,6 +187,20 @@ class Bs1200:
             found.update(table.traces(origin, window_s=1.5 * self._publish_s))
         return found
 
+    def newest(self, name: str) -> float:
+        """The newest value of a trace of the spare inputs, without decoding the others; nan if none came.
+
+        Raises
+        ------
+        KeyError
+            If no input makes such a trace.
+        """
+        self.drain()
+        table = next((t for t in self._tables if any(s.name == name for s in t.signals)), None)
+        if table is None:
+            raise KeyError(name)
+        return table.newest(name)
+
     def drain(self) -> None:
         """Take what arrived out of the adapter; decoding waits until somebody looks."""
         table_of = self._table_of

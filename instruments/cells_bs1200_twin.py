@@ -1,8 +1,7 @@
 """Twin of Bloomy BS1200 boxes: obeys their CAN frames, acts on cell terminals, publishes what it measures.
 
 Outputs slew, limit their source current and err within `ACCURACY`, as the readbacks do; readings are rounded
-to counts. Sink limit and analog outputs are stored only: nothing in a pack pushes into a channel, nothing is
-wired to the outputs. In HIL mode the auxiliary frames are obeyed and published as configured, which is not at
+to counts. The sink limit is stored only: nothing in a pack pushes into a channel. In HIL mode the auxiliary frames are obeyed and published as configured, which is not at
 all before the first configuration, else always (README of bs1200 1.3.6). The boxes stay at 25 °C.
 """
 
@@ -81,6 +80,8 @@ class Bs1200Twin:
         self._dio = [(0, 0)] * len(options.boxes)
         #: Set voltages of the two analog outputs of each box [V].
         self.analog_out_v = [(0.0, 0.0)] * len(options.boxes)
+        #: Called when they were set, for who has something wired to them.
+        self.outputs_changed: Callable[[], object] | None = None
         wired = bool(options.analog or options.digital)
         self._inputs = WiredInputs(terminal.meter, options, generator) if wired else None
         self._volt_slices = _slices(options.boxes, frames.CELL_V)
@@ -198,6 +199,8 @@ class Bs1200Twin:
         if not self._hil[box] or self._obeyed_in_hil[box][1]:
             first, second = struct.unpack_from("<HH", data)
             self.analog_out_v[box] = (first * frames.VOLT_PER_COUNT, second * frames.VOLT_PER_COUNT)
+            if self.outputs_changed is not None:
+                self.outputs_changed()
 
     def _set_limits(self, box: int, data: bytes) -> None:
         sink, source = struct.unpack_from("<HH", data)

@@ -148,6 +148,27 @@ class Thermistors(Instrument, Protocol):
 
 
 @runtime_checkable
+class ShuntSimulator(Instrument, Protocol):
+    """Stands in for the shunt of a BMS board: millivolts for amperes. `off`: no current.
+
+    Trace: `<role>.current_a` [A], positive when it charges: what the board is made to see, commanded.
+    """
+
+    range_a: float
+    """Largest magnitude that it can stand for [A]."""
+
+    def set(self, *, current_a: float) -> None:
+        """Make the pack current look like `current_a` [A].
+
+        Raises
+        ------
+        InstrumentRefused
+            Above `range_a` or the station's `max_a`.
+        """
+        ...
+
+
+@runtime_checkable
 class FaultBox(Instrument, Protocol):
     """Relays that put faults into the wiring. `off`: every fault removed."""
 

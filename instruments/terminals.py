@@ -130,6 +130,19 @@ class ThermocoupleTerminal(Protocol):
         ...
 
 
+class ShuntTerminal(Protocol):
+    """The shunt input of a BMS board that has no shunt."""
+
+    connected: bool
+    voltage_v: float
+    """Voltage to hold [V], positive when the current it stands for charges."""
+
+    @property
+    def actual_voltage_v(self) -> float:
+        """Voltage at the input now [V]."""
+        ...
+
+
 class FaultTerminal(Protocol):
     """Relays in the wiring, by name."""
 

@@ -25,6 +25,7 @@ from tests.fake_terminals import (
     FakeLoad,
     FakeMeter,
     FakeNtcs,
+    FakeShunt,
     FakeSource,
     FakeThermocouples,
 )
@@ -65,6 +66,7 @@ TERMINALS: dict[str, Callable[[], Any]] = {
     "load": FakeLoad,
     "cells": _cells,
     "thermistors": lambda: FakeNtcs(np.full(SENSORS, 2.5)),
+    "shunt": FakeShunt,
     "faultbox": FakeFaults,
     "meter": FakeMeter,
     "auxiliary": FakeAuxiliary,
@@ -93,6 +95,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 #: Station limits [V], [A] for a rig of that role.
 LIMITS: dict[str, tuple[float, float]] = {
     "cells": (5.0, 0.5),
+    "shunt": (5.0, 1000.0),
     "faultbox": (60.0, 5.0),
     "meter": (10.0, 4000.0),
     "auxiliary": (24.0, 2.5),

@@ -92,6 +92,18 @@ class FakeNtcs:
 
 
 @dataclass
+class FakeShunt:
+    """The shunt input of a board."""
+
+    connected: bool = False
+    voltage_v: float = 0.0
+
+    @property
+    def actual_voltage_v(self) -> float:
+        return self.voltage_v if self.connected else 0.0
+
+
+@dataclass
 class FakeFaults:
     """Relays that remember."""
 

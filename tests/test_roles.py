@@ -120,6 +120,14 @@ def _thermistors_obey(bench: Rig) -> None:
     assert bench.driver.traces()["temperature_degc"].last[3] == pytest.approx(60.0, abs=0.5)
 
 
+def _shunt_obeys(bench: Rig) -> None:
+    # 100 A in a shunt of 50 µohm are 5 mV; discharge is negative.
+    for current_a in (100.0, -200.0, 0.0):
+        bench.driver.set(current_a=current_a)
+        bench.clock.sleep(0.1)
+        assert bench.terminal.actual_voltage_v == pytest.approx(50e-6 * current_a, rel=0.002, abs=20e-6)
+
+
 def _faults_obey(bench: Rig) -> None:
     first, second = bench.driver.faults[:2]
     bench.driver.insert(first)
@@ -222,6 +230,16 @@ KITS = {
         lambda bench: bool(bench.terminal.connected.all()),
         (lambda bench: bench.driver.set(temperature_degc=20.0, sensor=bench.driver.sensors),),
         _thermistors_obey,
+    ),
+    "shunt": Kit(
+        roles.ShuntSimulator,
+        lambda bench: bench.driver.set(current_a=-0.5 * bench.driver.range_a),
+        lambda bench: bench.terminal.actual_voltage_v < 0.0,
+        (
+            lambda bench: bench.driver.set(current_a=1.001 * bench.driver.range_a),
+            lambda bench: bench.driver.set(current_a=-1.001 * bench.driver.range_a),
+        ),
+        _shunt_obeys,
     ),
     "faultbox": Kit(
         roles.FaultBox,

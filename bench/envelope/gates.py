@@ -138,6 +138,16 @@ class _ThermistorsGate(Gate):
         self._driver.set(temperature_degc=temperature_degc, sensor=sensor)
 
 
+class _ShuntGate(Gate):
+    @property
+    def range_a(self) -> float:
+        return float(self._driver.range_a)
+
+    def set(self, *, current_a: float) -> None:
+        self._envelope.allow(self._role, "current_a", abs(current_a))
+        self._driver.set(current_a=current_a)
+
+
 class _FaultBoxGate(Gate):
     @property
     def faults(self) -> tuple[str, ...]:
@@ -191,6 +201,7 @@ _PARTS: tuple[tuple[type, type[Gate], bool], ...] = (
     (roles.Supply, _SupplyGate, False),
     (roles.CellEmulator, _CellsGate, False),
     (roles.Thermistors, _ThermistorsGate, False),
+    (roles.ShuntSimulator, _ShuntGate, False),
     (roles.FaultBox, _FaultBoxGate, False),
     (roles.Chamber, _ChamberGate, False),
     (roles.Meter, _MeterGate, False),
