@@ -7,6 +7,8 @@ so nothing is timed by the host. The twin is in `meter_dmm6500_twin.py`.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from pyvisa.resources import MessageBasedResource
@@ -14,9 +16,8 @@ from pyvisa.resources import MessageBasedResource
 from bench.clock import Clock
 from bench.errors import InstrumentRefused, WireError
 from bench.record import Origin, Samples, Trace
-from instruments.accuracy import expanded_uncertainty
 from instruments.exchange import Exchange
-from instruments.meter_dmm6500_twin import Dmm6500Options, Dmm6500Twin
+from instruments.meter_dmm6500_twin import ACCURACY, Dmm6500Options, Dmm6500Twin
 from instruments.scpi_dialogue import Dialogue
 
 _7510 = "Keithley DMM7510 reference manual DMM7510-901-01 Rev. B"
@@ -24,10 +25,15 @@ _2450 = "Keithley 2450 reference manual 2450-901-01 Rev. B"
 _2461 = "Keithley 2461 reference manual 2461-901-01 Rev. A"
 _STLAB = "steelelab-delft/stlab devices/Keithley_6500.py"
 _SIBLING = "printed for a sibling; that the DMM6500 agrees is unverified"
+_QCODES = "QCoDeS 0.58.0, Keithley_6500.py"
+_PYMEASURE = "pymeasure 0.16.0, keithley/keithleyDMM6500.py"
 _CAPTURE, _SINGLE = '"defbuffer1"', '"defbuffer2"'
+
+__all__ = ["ACCURACY", "EXCHANGES", "Dmm6500"]
 
 EXCHANGES = (
     Exchange(b"*IDN?", None, "QCoDeS 0.58.0", "public driver", "KEITHLEY INSTRUMENTS,MODEL DMM6500,sn,fw"),
+    Exchange(b"*LANG?", b"SCPI", _QCODES, "public driver", "TSP if it speaks that"),
     Exchange(b"*RST", None, f"{_7510}, p. 6-13", "unverified", _SIBLING),
     Exchange(b"*CLS", None, "IEEE 488.2 common command", "unverified"),
     Exchange(b"SYST:ERR?", b'0,"No error"', "no source seen", "unverified"),
@@ -55,6 +61,42 @@ EXCHANGES = (
     Exchange(b"ABOR", None, "SCPI-99", "unverified"),
     Exchange(b'TRAC:ACT? "defbuffer1"', b"0", "no source seen", "unverified", "an empty buffer"),
     Exchange(b'TRAC:DATA? 1, 1, "defbuffer2", READ, REL', None, _STLAB, "public driver"),
+    Exchange(b"SENS:FUNC 'VOLT:DC'", None, _QCODES, "public driver"),
+    Exchange(b"SENS:FUNC?", b"VOLT:DC", _QCODES, "public driver", "without quotes there"),
+    Exchange(b":SENS:VOLT:RANG:AUTO 0;:SENS:VOLT:RANG 10", None, _PYMEASURE, "public driver"),
+    Exchange(b"volt:dc:rang?", b"1.00000000E+01", _QCODES, "public driver", "digits: unverified"),
+    Exchange(b"volt:dc:rang:auto?", b"0", _QCODES, "public driver"),
+    Exchange(b"VOLT:DC:RANG:AUTO 0;UPP 10", None, _PYMEASURE, "public driver"),
+    Exchange(b"volt:dc:nplc 0.1", None, _QCODES, "public driver"),
+    Exchange(b"volt:dc:aver:tcon moving", None, _QCODES, "public driver"),
+    Exchange(b"volt:dc:aver:tcon?", b"MOV", _QCODES, "public driver", "case: it lowers the answer"),
+    Exchange(b"volt:dc:aver:coun 5", None, _QCODES, "public driver"),
+    Exchange(b"volt:dc:aver:stat 1", None, _QCODES, "public driver"),
+    Exchange(b"VOLT:DC:AZER 0", None, _PYMEASURE, "public driver"),
+    Exchange(b"AZER:ONCE", None, _PYMEASURE, "public driver"),
+    Exchange(b":SENS:VOLT:REL:ACQ", None, _PYMEASURE, "public driver"),
+    Exchange(b":SENS:VOLT:REL:STAT?", b"1", _PYMEASURE, "public driver"),
+    Exchange(b"READ?", None, _QCODES, "public driver"),
+    Exchange(b":TRAC:ACT:STAR?", b"1", _PYMEASURE, "public driver"),
+    Exchange(b":TRAC:ACT:END?", b"1", _PYMEASURE, "public driver"),
+    Exchange(b":TRAC:DATA? 1, 1", None, _PYMEASURE, "public driver"),
+    Exchange(b":TRAC:POIN 100", None, _PYMEASURE, "public driver"),
+    Exchange(b":TRAC:POIN?", b"100", _PYMEASURE, "public driver"),
+    Exchange(b"FORM:DATA ASCII", None, _QCODES, "public driver"),
+    Exchange(b"DISP:LIGH:STAT ON75", None, _QCODES, "public driver"),
+    Exchange(b"DISP:LIGH:STAT?", b"ON75", _QCODES, "public driver"),
+    Exchange(b"DISP:VOLT:DC:DIG?", b"6", _QCODES, "public driver"),
+    Exchange(b"ROUT:SCAN:COUN:SCAN?", b"1", _QCODES, "public driver"),
+    Exchange(b"ROUT:SCAN:INT 2.5", None, _QCODES, "public driver"),
+    Exchange(b"TRIG:TIM2:DEL 0.5", None, _QCODES, "public driver"),
+    Exchange(b"TRIG:TIM2:STAR:STIM TIM1", None, _QCODES, "public driver"),
+    Exchange(b"TRIG:TIM2:STAR:STIM?", b"TIM1", _QCODES, "public driver"),
+    Exchange(b"ROUT:TERM?", b"FRON", _PYMEASURE, "public driver", "or REAR"),
+    Exchange(b":SYST:LFR?", b"50", _PYMEASURE, "public driver", "or 60"),
+    Exchange(b":SYST:CARD1:IDN?", b"Empty Slot", _PYMEASURE, "unverified", "with no card in the slot"),
+    Exchange(b":DISP:SCR SWIPE_USER", None, _PYMEASURE, "public driver"),
+    Exchange(b':DISP:USER1:TEXT "bench"', None, _PYMEASURE, "public driver"),
+    Exchange(b":SYST:BEEP 1000, 0.1", None, _PYMEASURE, "public driver"),
 )
 
 #: Readings per answer; a longer line is slow to take in at once.
@@ -101,18 +143,28 @@ class Dmm6500:
         self._capture: Trace | None = None
         # Instrument time [ns] at a bench time [s], taken together.
         self._instant: tuple[int, float] = (0, 0.0)
-        self._uncertainty = expanded_uncertainty(*self._options.accuracy, max_a)
+        self._uncertainty = self._expanded(max_a)
         self._current_a = Samples(
             f"{role}.current_a", "A", Origin("measured", role), uncertainty=self._uncertainty
         )
+
+    def _expanded(self, highest_a: float) -> float:
+        """Expanded uncertainty (k = 2) [A] up to `highest_a`: of the digitizer, and of the transducer."""
+        options = self._options
+        sensitivity = abs(options.sensitivity_v_per_a)
+        volts = min(highest_a * sensitivity, options.range_v)
+        digitizer = ACCURACY["digitized_v"].uncertainty(volts, full_scale=options.range_v) / sensitivity
+        transducer = 2.0 / math.sqrt(3.0) * options.transducer_accuracy * highest_a
+        return math.hypot(digitizer, transducer)
 
     def identity(self) -> str:
         return self._dialogue.ask("*IDN?")
 
     def prepare(self) -> None:
-        """Reset and set up the digitizer; nothing is armed."""
+        """Make sure that it speaks SCPI, reset and set up the digitizer; nothing is armed."""
         dialogue, options = self._dialogue, self._options
         self._armed = False
+        dialogue.confirm("*LANG?", "SCPI")
         dialogue.errors()
         for command in (
             "ABOR",

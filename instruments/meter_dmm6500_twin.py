@@ -1,13 +1,16 @@
-"""Twin of the Keithley DMM6500's digitizer behind a current transducer.
+"""Twin of the Keithley DMM6500 behind a current transducer: its digitizer, and it as a plain multimeter.
 
 It knows the trigger model as far as a triggered capture needs it: clear a buffer, wait for the analog
-trigger, digitize. Commands as in `EXCHANGES` of `meter_dmm6500.py`. Not in any document seen for this model,
-hence project defaults: accuracy, resolution, latency, errors, and a first reading at the trigger instant.
+trigger, digitize. Commands as in `EXCHANGES` of `meter_dmm6500.py` and in `meter_dmm6500_functions.py`. Not
+in any document seen for this model, hence project defaults: the digitizer's accuracy and resolution, most of
+the voltmeter's (`ACCURACY`), latency, errors, and a first reading at the trigger instant.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +18,35 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.clock import Clock
 from bench.wires.twin import Reply
+from instruments.accuracy import Accuracy, Band, Deviation
+from instruments.meter_dmm6500_functions import COMMANDS, OPEN, VOLTS
 from instruments.reading_buffer import ReadingBuffer
-from instruments.scpi import Command, Dialect, Interpreter
+from instruments.scpi import Command, Dialect, Interpreter, status_commands
 from instruments.scpi_parameters import Choice, Number, Text
-from instruments.scpi_status import ScpiError
+from instruments.scpi_status import ScpiError, StatusGroup
 from instruments.terminals import MeterTerminal
 
-_RANGES_V = (0.1, 1.0, 10.0, 100.0, 1000.0)
+ACCURACY = {
+    "digitized_v": Accuracy(
+        "V",
+        tuple(Band(range_v, 5e-4, 1e-4) for range_v in VOLTS),
+        "project default: the digitizer's data sheet has not been seen",
+        "unverified",
+    ),
+    "voltage_v": Accuracy(
+        "V",
+        (
+            Band(0.1, 3.0e-5, 3.5e-5),
+            Band(1.0, 2.5e-5, 6e-6),
+            Band(10.0, 2.5e-5, 5e-6),
+            Band(100.0, 4.0e-5, 6e-6),
+            Band(1000.0, 4.0e-5, 6e-6),
+        ),
+        "10 V: Calibration and Adjustment Manual, DMM6500-905-01 Rev. A, p. 2-4; else project default",
+        "unverified",
+    ),
+}
+
 _OVERFLOW = 9.9e37
 _BUFFERS = ("defbuffer1", "defbuffer2")
 #: A wait block shows as RUNNING for so long (2450 reference manual, p. 6-166).
@@ -34,7 +59,7 @@ _SECONDS_PER_BYTE = 1e-6
 class Dmm6500Options(BaseModel):
     """The `[roles.<name>.options]` table of a DMM6500 that sees the pack current through a transducer.
 
-    `accuracy` is that of the whole chain: relative, and in A.
+    `transducer_accuracy` is that of the transducer alone, relative; `serial` and `line_hz` are the twin's.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +68,9 @@ class Dmm6500Options(BaseModel):
     range_v: Annotated[float, Field(gt=0, le=1000)] = 10.0
     rate_hz: Annotated[float, Field(ge=1000, le=1e6)] = 100_000.0
     latency_s: Annotated[float, Field(ge=0)] = 0.001
-    accuracy: tuple[float, float] = (2e-3, 1.0)
+    transducer_accuracy: Annotated[float, Field(ge=0)] = 1e-3
+    serial: str = "00000000"
+    line_hz: Literal[50, 60] = 50
 
 
 _VOLTS = Number("V", -1000.0, 1000.0)
@@ -76,8 +103,17 @@ DIALECT = Dialect(
             (Choice(("ENTer", "LEAVe"), "ENT"),),
         ),
         Command("READ:DIGitize", query="read_one"),
-        Command("TRACe:POINts", parameters=(Number("", 10, 7_000_000, integer=True), Text()), run="resize"),
+        Command(
+            "TRACe:POINts",
+            parameters=(Number("", 10, 7_000_000, integer=True), Text()),
+            required=1,
+            run="resize",
+            query="points",
+        ),
+        Command("TRACe:CLEar", parameters=(Text(),), required=0, run="clear"),
         Command("TRACe:ACTual", query="actual"),
+        Command("TRACe:ACTual:STARt", query="first_index"),
+        Command("TRACe:ACTual:END", query="actual"),
         Command("TRACe:DATA", query="data"),
         Command("TRIGger:LOAD", parameters=(Text(),), run="load"),
         Command("TRIGger:BLOCk:BUFFer:CLEar", parameters=(_INDEX, Text()), required=1, run="block_clear"),
@@ -87,6 +123,9 @@ DIALECT = Dialect(
         Command("INITiate[:IMMediate]", run="initiate"),
         Command("ABORt", run="abort"),
         Command("SYSTem:ERRor[:NEXT]", query="next_error"),
+        *COMMANDS,
+        *status_commands("STATus:OPERation", "operation_group"),
+        *status_commands("STATus:QUEStionable", "questionable_group"),
     ),
     number=lambda value: f"{value:.8E}",
     no_error='0,"No error"',
@@ -103,21 +142,29 @@ class Dmm6500Twin:
     clock
         Its time stamps are this clock's calendar time, plus the error of a real-time clock nobody has set.
     options
-        Transducer and accuracy.
+        Transducer and range.
     seed
         Of its errors and noise.
     """
-
-    identification = "KEITHLEY INSTRUMENTS,MODEL DMM6500,00000000,1.7.12b"
 
     def __init__(
         self, terminal: MeterTerminal, *, clock: Clock, options: Dmm6500Options, seed: int = 0
     ) -> None:
         self.terminal, self.clock, self.options = terminal, clock, options
+        self.identification = f"KEITHLEY INSTRUMENTS,MODEL DMM6500,{options.serial},1.7.12b"
         self._generator = np.random.default_rng(seed)
-        gain, offset_a = options.accuracy
-        self._factor = 1.0 + 0.5 * gain * self._generator.uniform(-1.0, 1.0)
-        self._sigma_v = offset_a * options.sensitivity_v_per_a / 6.0
+        # The transducer's error and the digitizer's gain stay; its noise is the digitizer's offset.
+        gain = ACCURACY["digitized_v"].bands[0].of_reading
+        self._transducer = 1.0 + 0.5 * options.transducer_accuracy * self._generator.uniform(-1.0, 1.0)
+        self._factor = self._transducer * (1.0 + 0.5 * gain * self._generator.uniform(-1.0, 1.0))
+        self._voltmeter = {
+            range_v: Deviation.within(ACCURACY["voltage_v"], self._generator, full_scale=range_v)
+            for range_v in VOLTS
+        }
+        # Integration times are at most 15 cycles at 60 Hz, 12 at 50 Hz (pymeasure, keithleyDMM6500.py).
+        self.most_cycles = 15.0 if options.line_hz == 60 else 12.0
+        self._timers: dict[tuple[str, int], str] = {}
+        self._busy_s = 0.0
         self._set_ns = round(clock.epoch.timestamp() * 1e9) + int(
             self._generator.integers(-_CLOCK_ERROR_NS, _CLOCK_ERROR_NS)
         )
@@ -131,10 +178,11 @@ class Dmm6500Twin:
     def handle(self, message: bytes) -> Reply | None:
         """Run one program message."""
         self._collect()
+        self._busy_s = self.options.latency_s
         answer = self._scpi.execute(message)
         if answer is None:
             return None
-        return Reply(answer, self.options.latency_s + len(answer) * _SECONDS_PER_BYTE)
+        return Reply(answer, self._busy_s + len(answer) * _SECONDS_PER_BYTE)
 
     def _collect(self) -> None:
         """Take over a capture that is complete."""
@@ -150,8 +198,9 @@ class Dmm6500Twin:
         self._state = "IDLE"
 
     def _digitize(self, current_a: NDArray[np.float64]) -> NDArray[np.float64]:
-        range_v = next(limit for limit in _RANGES_V if limit >= self._scpi.settings["range_v"])
-        noise_v = self._sigma_v * self._generator.standard_normal(len(current_a))
+        range_v = next(limit for limit in VOLTS if limit >= self._scpi.settings["range_v"])
+        sigma_v = ACCURACY["digitized_v"].limit(0.0, full_scale=range_v) / 6.0
+        noise_v = sigma_v * self._generator.standard_normal(len(current_a))
         volts = current_a * self.options.sensitivity_v_per_a * self._factor + noise_v
         step_v = 2.4 * range_v / 65536  # 16 bits over 120 % of the range, both signs
         rounded: NDArray[np.float64] = np.round(volts / step_v) * step_v
@@ -191,10 +240,19 @@ class Dmm6500Twin:
         buffer.fill(now_ns, 0.0, self._digitize(np.array([self.terminal.current_a])))
         return self._rows(buffer, 0, 1, elements)
 
-    def resize(self, points: float, name: str) -> None:
+    def resize(self, points: float, name: str = "defbuffer1") -> None:
         buffer = self._buffer(name)
         buffer.clear()
         buffer.points = int(points)
+
+    def points(self, name: str = '"defbuffer1"') -> str:
+        return str(self._buffer(Text().read(name, self)).points)
+
+    def clear(self, name: str = "defbuffer1") -> None:
+        self._buffer(name).clear()
+
+    def first_index(self, name: str = '"defbuffer1"') -> str:
+        return str(min(1, len(self._buffer(Text().read(name, self)))))
 
     def actual(self, name: str = '"defbuffer1"') -> str:
         return str(len(self._buffer(Text().read(name, self))))
@@ -283,3 +341,122 @@ class Dmm6500Twin:
 
     def next_error(self) -> str:
         return self._scpi.next_error()
+
+    # The multimeter.
+
+    def _reading(self) -> float:
+        settings, name = self._scpi.settings, self._scpi.settings["measured"]
+        if name != "VOLT:DC":
+            return _OVERFLOW if name in OPEN else 0.0
+        volts = self.terminal.current_a * self.options.sensitivity_v_per_a * self._transducer
+        if settings["VOLT:DC auto"]:
+            fits = (range_v for range_v in VOLTS if abs(volts) <= 1.2 * range_v)
+            settings["VOLT:DC range"] = next(fits, VOLTS[-1])
+        range_v = settings["VOLT:DC range"]
+        if abs(volts) > 1.2 * range_v:
+            return math.copysign(_OVERFLOW, volts)
+        reading_v = self._voltmeter[range_v].read(volts)
+        return reading_v - (settings["VOLT:DC offset"] if settings["VOLT:DC offset on"] else 0.0)
+
+    def _reading_s(self) -> float:
+        """Of one reading [s]; the automatic zero measures twice more (zero and reference)."""
+        settings, name = self._scpi.settings, self._scpi.settings["measured"]
+        cycles = settings.get(f"{name} nplc", 1.0) * (3 if settings.get(f"{name} zero") else 1)
+        averaged = settings[f"{name} averaged"] if settings[f"{name} average"] else 1
+        return float(cycles * averaged / self.options.line_hz)
+
+    def change_function(self, _: str) -> None:
+        self.check_idle()
+
+    def fix_range(self, name: str, _: float) -> None:
+        self._scpi.settings[f"{name} auto"] = False
+
+    def acquire_offset(self, name: str) -> None:
+        """Take the present value for zero."""
+        settings = self._scpi.settings
+        if name != settings["measured"]:
+            raise ScpiError(-221)
+        settings[f"{name} offset on"] = False
+        settings[f"{name} offset"] = self._reading()
+        settings[f"{name} offset on"] = True
+
+    def zero_once(self) -> None:
+        """Zero and reference are measured; the twin's do not drift."""
+
+    def read(self, name: str = '"defbuffer1"', *elements: str) -> str:
+        """Measure as often as the count says into a buffer; the answer is the last reading."""
+        self.check_idle()
+        buffer = self._buffer(Text().read(name, self))
+        count, period_s = int(self._scpi.settings["count_measured"]), self._reading_s()
+        if count > buffer.points:
+            raise ScpiError(-222)
+        self._busy_s += count * period_s
+        readings = np.array([self._reading() for _ in range(count)])
+        buffer.fill(self._set_ns + self.clock.now_ns, 1e9 * period_s, readings)
+        return self._rows(buffer, count - 1, count, elements)
+
+    def fetch(self, name: str = '"defbuffer1"', *elements: str) -> str:
+        buffer = self._buffer(Text().read(name, self))
+        if not len(buffer):
+            raise ScpiError(-230)
+        return self._rows(buffer, len(buffer) - 1, len(buffer), elements)
+
+    def measure(self, function: str, name: str = '"defbuffer1"', *elements: str) -> str:
+        self.check_idle()
+        self._scpi.settings["measured"] = function
+        return self.read(name, *elements)
+
+    def set_timer(self, which: str, number: int, value: float | str) -> None:
+        if not 1 <= number <= 4:
+            raise ScpiError(-114)
+        text = DIALECT.number(value) if isinstance(value, float) else value
+        self._timers[which, number] = text
+
+    def timer(self, which: str, number: int) -> str:
+        if not 1 <= number <= 4:
+            raise ScpiError(-114)
+        return self._timers.get((which, number), "NONE" if which == "stimulus" else DIALECT.number(0.0))
+
+    def show(self, *_: object) -> None:
+        """Nobody looks at the panel, nobody hears it."""
+
+    def terminals(self) -> str:
+        return "FRON"
+
+    def line_frequency(self) -> str:
+        return str(self.options.line_hz)
+
+    def version(self) -> str:
+        return "1999.0"
+
+    def time(self, form: str = "") -> str:
+        """Seconds since 1970, or with 1 as text."""
+        now = datetime.fromtimestamp(0, UTC) + timedelta(
+            microseconds=(self._set_ns + self.clock.now_ns) // 1000
+        )
+        return now.strftime("%a %b %d %H:%M:%S %Y") if form == "1" else str(int(now.timestamp()))
+
+    def set_time(self, *parts: float) -> None:
+        """Year, month, day, hour, minute, second; or the last three of today."""
+        today = datetime.fromtimestamp((self._set_ns + self.clock.now_ns) // 1_000_000_000, UTC)
+        numbers = [int(part) for part in parts]
+        if len(numbers) == 3:
+            numbers = [today.year, today.month, today.day, *numbers]
+        try:
+            year, month, day, hour, minute, second = numbers
+            instant = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        except ValueError as error:
+            raise ScpiError(-224) from error
+        self._set_ns = int(instant.timestamp()) * 1_000_000_000 - self.clock.now_ns
+
+    def card(self, slot: int) -> str:
+        return "Empty Slot"
+
+    def card_number(self, slot: int) -> str:
+        return "0"
+
+    def operation_group(self) -> StatusGroup:
+        return self._scpi.status.operation
+
+    def questionable_group(self) -> StatusGroup:
+        return self._scpi.status.questionable[0]

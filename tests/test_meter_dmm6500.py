@@ -7,7 +7,7 @@ import pytest
 
 from bench.errors import InstrumentRefused
 from bench.wires.twin import Reply
-from instruments.meter_dmm6500 import Dmm6500
+from instruments.meter_dmm6500 import ACCURACY, Dmm6500
 from tests.fake_terminals import FakeMeter
 from tests.rig import Rig, rig
 
@@ -178,3 +178,112 @@ def test_the_twin_declines_what_it_cannot_do(bench: Rig, message: str, error: in
 def test_an_empty_buffer_has_no_data(bench: Rig):
     assert bench.twin.handle(b'TRAC:DATA? 1, 1, "defbuffer1", READ') is None
     assert ask(bench, "SYST:ERR?").startswith("-222,")
+
+
+def test_a_voltage_of_10_v_is_as_accurate_as_its_calibration_manual_says():
+    # DMM6500-905-01 Rev. A, p. 2-4: 9.99970 to 10.00030 V after one year.
+    assert ACCURACY["voltage_v"].limit(10.0) == pytest.approx(0.0003)
+
+
+def test_the_uncertainty_is_that_of_transducer_and_digitizer():
+    made = rig(Dmm6500, FakeMeter(), max_a=4000.0, transducer_accuracy=1e-3)
+
+    made.driver.prepare()
+    made.driver.arm(level_a=1000.0, duration_s=0.05)
+    made.terminal.happen(t_s=0.1, peak_a=2000.0)
+    made.driver.captured()
+
+    # Limits: 4 V x 0.05 % + 10 V x 0.01 % = 3 mV = 3 A; 4000 A x 0.1 % = 4 A; both by 2 / sqrt(3).
+    assert made.driver.traces()["capture_a"].uncertainty == pytest.approx(5.0 * 2.0 / np.sqrt(3.0))
+
+
+def test_an_instrument_that_speaks_another_language_is_refused(bench: Rig):
+    bench.twin.handle(b"*LANG TSP")
+
+    with pytest.raises(InstrumentRefused, match=r"expected SCPI .*'TSP'"):
+        bench.driver.prepare()
+
+
+def test_as_a_multimeter_it_reads_the_transducer(bench: Rig):
+    bench.terminal.current_a = -150.0  # 1 mV/A
+
+    assert float(ask(bench, "MEAS:VOLT:DC?")) == pytest.approx(-0.15, abs=2e-4)
+    assert ask(bench, "SENS:VOLT:RANG?") == "1.00000000E+00"
+    bench.twin.handle(b"VOLT:RANG 0.1")
+    assert float(ask(bench, "READ?")) == -9.9e37
+    assert ask(bench, "VOLT:RANG:AUTO?") == "0"
+
+
+def test_an_offset_is_taken_off_and_averaging_takes_time(bench: Rig):
+    bench.terminal.current_a = 2000.0
+    bench.twin.handle(b":SENS:VOLT:REL:ACQ;:VOLT:DC:NPLC 1;:VOLT:DC:AZER 0")
+    bench.terminal.current_a = 2500.0
+
+    assert float(ask(bench, "READ?")) == pytest.approx(0.5, abs=0.002)
+    one = bench.twin.handle(b"READ?")
+    bench.twin.handle(b"VOLT:DC:AVER:COUN 5;:VOLT:DC:AVER:STAT 1")
+    five = bench.twin.handle(b"READ?")
+    assert five.delay_s - one.delay_s == pytest.approx(4 / 50)
+
+
+def test_readings_fill_the_buffer(bench: Rig):
+    bench.twin.handle(b"SENS:COUN 3")
+
+    ask(bench, "READ?")
+
+    assert ask(bench, "TRAC:ACT:STAR?;END?") == "1;3"
+    assert len(ask(bench, "TRAC:DATA? 1, 3").split(",")) == 3
+    bench.twin.handle(b"TRAC:CLE")
+    assert ask(bench, "TRAC:ACT:STAR?;END?") == "0;0"
+
+
+@pytest.mark.parametrize(
+    "function", ["VOLT:DC", "CURR:AC", "FRES", "TEMP", "PER:VOLT", "VOLT:DC:RAT", "CONT"]
+)
+def test_functions_are_answered_as_public_drivers_parse_them(bench: Rig, function: str):
+    bench.twin.handle(f"SENS:FUNC '{function}'".encode())
+
+    assert ask(bench, "SENS:FUNC?") == function
+    assert ask(bench, "SYST:ERR?").startswith("0,")
+
+
+@pytest.mark.parametrize(
+    ("function", "value"), [("RES", 9.9e37), ("DIOD", 9.9e37), ("CURR:DC", 0.0), ("VOLT:AC", 0.0)]
+)
+def test_only_the_voltage_input_is_connected(bench: Rig, function: str, value: float):
+    assert float(ask(bench, f"MEAS:{function}?")) == value
+
+
+@pytest.mark.parametrize(("line_hz", "most"), [(50, 12), (60, 15)])
+def test_integration_goes_as_far_as_the_mains_let_it(line_hz: int, most: int):
+    made = rig(Dmm6500, FakeMeter(), line_hz=line_hz)
+
+    made.twin.handle(f"VOLT:NPLC {most}".encode())
+    assert ask(made, "SYST:ERR?").startswith("0,")
+    made.twin.handle(f"VOLT:NPLC {most + 0.1}".encode())
+    assert ask(made, "SYST:ERR?").startswith("-222,")
+
+
+def test_its_clock_can_be_set(bench: Rig):
+    bench.twin.handle(b":SYST:TIME 2026, 11, 21, 8, 30, 0")
+
+    bench.clock.sleep(60.0)
+
+    assert ask(bench, ":SYST:TIME? 1") == "Sat Nov 21 08:31:00 2026"
+    bench.twin.handle(b":SYST:TIME 2026, 13, 21, 8, 30, 0")
+    assert ask(bench, "SYST:ERR?").startswith("-224,")
+
+
+def test_each_timer_has_settings_of_its_own(bench: Rig):
+    bench.twin.handle(b"TRIG:TIM2:DEL 0.5;STAR:STIM TIM1")
+
+    assert ask(bench, "TRIG:TIM2:DEL?;:TRIG:TIM3:DEL?") == "5.00000000E-01;0.00000000E+00"
+    assert ask(bench, "TRIG:TIM2:STAR:STIM?;:TRIG:TIM3:STAR:STIM?") == "TIM1;NONE"
+    bench.twin.handle(b"TRIG:TIM5:DEL 1")
+    assert ask(bench, "SYST:ERR?").startswith("-114,")
+
+
+def test_the_station_file_finds_its_serial_number():
+    made = rig(Dmm6500, FakeMeter(), serial="04412345")
+
+    assert made.driver.identity() == "KEITHLEY INSTRUMENTS,MODEL DMM6500,04412345,1.7.12b"
