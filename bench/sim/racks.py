@@ -11,6 +11,7 @@ from typing import Any
 from bench.clock import Clock
 from bench.doors.door import Door
 from bench.doors.hislip import HislipDoor
+from bench.doors.line_messages import LineMessages
 from bench.doors.modbus_rtu import ModbusRtuDoor, ModbusRtuTcpDoor
 from bench.doors.modbus_tcp import ModbusTcpDoor
 from bench.doors.portmapper import Portmapper
@@ -54,14 +55,39 @@ _SUITS = {
 _OF_FACE = {"scpi": "socket", "modbus": "modbus", "can": "socketcand"}
 
 
+def _plain(twin: Any, face: str, clock: Clock) -> Any:
+    """A door that hands messages to a stand-in."""
+    return face_of(twin, face)
+
+
+def _by_line(twin: Any, face: str, clock: Clock) -> Any:
+    """SCPI on a serial port, which has no messages of its own."""
+    return LineMessages(face_of(twin, face))
+
+
+def _on_bus(twin: Any, face: str, clock: Clock) -> CanHub:
+    """A door of a CAN bus; the DUT brings its own."""
+    if isinstance(twin, CanHub):
+        return twin
+    answers = face_of(twin, face)
+    hub = CanHub(clock, getattr(answers, "bitrate", None) or twin.options.bitrate)
+    answers.attach(hub)
+    return hub
+
+
 @dataclass(slots=True)
 class Served:
-    """One connector: of which role, which face of its stand-in, behind which door."""
+    """One connector: of which role, which face of its stand-in, which door, and what is `behind` it."""
 
     role: str
     face: str
     door: Door
-    is_can: bool = False
+    behind: Callable[[Any, str, Clock], Any] = _plain
+
+    @property
+    def address(self) -> str:
+        """What a client writes."""
+        return f"ASRL{self.door.address}::INSTR" if self.behind is _by_line else self.door.address
 
 
 class ServedRack:
@@ -120,19 +146,23 @@ class ServedRack:
             host = f"127.0.0.{number + 2}" if self._real_ports else self._host
             port = getattr(driver, "port", _TCP.get(door, (None, 0))[1]) if self._real_ports else 0
             baud = getattr(options, "baud", 9600)
-            await self._open(name, face, door, twins[name], host=host, port=port, baud=baud)
+            await self._open(
+                name, face, door, twins[name], host=host, port=port, baud=baud, transport=driver.transport
+            )
             if self._every_connector:
                 for other in getattr(twins[name], "faces", {}):
                     natural = _OF_FACE.get(other.partition(":")[0])
                     if other != face and natural:
-                        await self._open(name, other, natural, twins[name], host=host, port=0, baud=baud)
+                        await self._open(
+                            name, other, natural, twins[name], host=host, port=0, baud=baud, transport=natural
+                        )
         await self._open_dut(twins["dut"])
 
     def power_cycle(self, pack: PackState, seed: int, defects: Sequence[Defect]) -> None:
         """Begin again with another pack at bench time 0; every client is dropped."""
         twins = self._build(pack, seed, defects)
         for connector in self.connectors:
-            connector.door.serve(self._behind(twins[connector.role], connector.face, connector.is_can))
+            connector.door.serve(connector.behind(twins[connector.role], connector.face, self.clock))
 
     def close(self) -> None:
         """Close every door."""
@@ -148,7 +178,7 @@ class ServedRack:
 
     def addresses(self) -> Iterator[tuple[str, str, str]]:
         """Role, connector and address of each door, the one that the station uses first."""
-        return ((c.role, c.face, c.door.address) for c in self.connectors)
+        return ((c.role, c.face, c.address) for c in self.connectors)
 
     def _build(self, pack: PackState, seed: int, defects: Sequence[Defect]) -> dict[str, Any]:
         self.rack = rack = Rack(self.profile, self.clock, seed=seed, pack=pack, defects=defects)
@@ -174,20 +204,32 @@ class ServedRack:
         door = self._door_of("dut", "can" if link.transport == "can" else "serial")
         host = f"127.0.0.{len(self.file.roles) + 2}" if self._real_ports else self._host
         port = _TCP[door][1] if door in _TCP and self._real_ports else 0
-        await self._open("dut", "", door, partner, host=host, port=port, baud=int(link.bitrate))
+        transport = "can" if link.transport == "can" else "serial"
+        await self._open(
+            "dut", "", door, partner, host=host, port=port, baud=int(link.bitrate), transport=transport
+        )
 
     async def _open(
-        self, role: str, face: str, door: str, twin: Any, *, host: str, port: int, baud: int
+        self,
+        role: str,
+        face: str,
+        door: str,
+        twin: Any,
+        *,
+        host: str,
+        port: int,
+        baud: int,
+        transport: str,
     ) -> None:
-        is_can = door in _SUITS["can"]
-        behind = self._behind(twin, face, is_can)
+        how = _by_line if door in _PTY and transport == "visa" else _on_bus if transport == "can" else _plain
+        behind = how(twin, face, self.clock)
         made: Door
         if door in _TCP:
             made = _TCP[door][0](behind, clock=self.clock, host=host, port=port)
         else:
             made = self._pty(door, behind, f"{role}-{face}".rstrip("-").replace(":", "-"), baud)
         await made.open()
-        self.connectors.append(Served(role, face, made, is_can))
+        self.connectors.append(Served(role, face, made, how))
         if self._real_ports and isinstance(made, Vxi11Door):
             mapper = Portmapper(made, host=host)
             await mapper.open()
@@ -199,17 +241,6 @@ class ServedRack:
         if door == "rtu":
             return ModbusRtuDoor(behind, clock=self.clock, folder=self._folder, name=name, baud=baud)
         return PtyDoor(behind, clock=self.clock, folder=self._folder, name=name, baud=baud)
-
-    def _behind(self, twin: Any, face: str, is_can: bool) -> Any:
-        """What a door hands its messages to: a stand-in, or for CAN the bus that it is on."""
-        if isinstance(twin, CanHub):
-            return twin
-        answers = face_of(twin, face)
-        if not is_can:
-            return answers
-        hub = CanHub(self.clock, getattr(answers, "bitrate", None) or twin.options.bitrate)
-        answers.attach(hub)
-        return hub
 
 
 def truth_of(rack: Rack) -> dict[str, Any]:
