@@ -90,6 +90,13 @@ def _rows(function: Function) -> list[Command]:
     if function.integrates:
         rows += [
             Command(f"{sense}:NPLCycles", f"{name} nplc", (Number("", 0.0005, "most_cycles", 1.0),)),
+            Command(
+                f"{sense}:APERture",
+                parameters=(Number("s", 8e-6, 0.25),),
+                run="set_aperture",
+                query="aperture",
+                bound=(name,),
+            ),
             Command(f"{sense}:AZERo[:STATe]", f"{name} zero", (Boolean(True),)),
         ]
     if name.endswith(":AC"):
@@ -110,9 +117,10 @@ _SCREENS = (
     "SWIPE_STATistics SWIPE_USER SWIPE_CHANnel SWIPE_NONSwitch SWIPE_SCAN CHANNEL_CONTrol CHANNEL_SETTings "
     "CHANNEL_SCAN PROCessing"
 )
-_STIMULI = ("NONE", "TIMer1", "TIMer2", "TIMer3", "TIMer4", "NOTify1", "NOTify2", "NOTify3", "DISPlay")
-_STIMULI += ("COMMand", "EXTernal")
-
+_STIMULI = (
+    *("NONE", "TIMer1", "TIMer2", "TIMer3", "TIMer4", "NOTify1", "NOTify2", "NOTify3"),
+    *("DISPlay", "COMMand", "EXTernal"),
+)
 _PART = Number("", 0, 9999, integer=True)
 
 COMMANDS = (

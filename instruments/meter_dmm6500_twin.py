@@ -371,6 +371,13 @@ class Dmm6500Twin:
     def fix_range(self, name: str, _: float) -> None:
         self._scpi.settings[f"{name} auto"] = False
 
+    def set_aperture(self, name: str, aperture_s: float) -> None:
+        """Integration time [s]: the same thing as power line cycles."""
+        self._scpi.settings[f"{name} nplc"] = aperture_s * self.options.line_hz
+
+    def aperture(self, name: str) -> str:
+        return DIALECT.number(self._scpi.settings[f"{name} nplc"] / self.options.line_hz)
+
     def acquire_offset(self, name: str) -> None:
         """Take the present value for zero."""
         settings = self._scpi.settings

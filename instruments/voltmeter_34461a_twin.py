@@ -101,7 +101,7 @@ class Dmm34461AOptions(BaseModel):
     point
         Where its input is wired, as in `instruments.points`; names the trace.
     nplc
-        Integration time in power line cycles.
+        Integration time in power line cycles: 0.02, 0.2, 1, 10 or 100.
     line_hz
         Frequency of the mains.
     range_v
@@ -118,7 +118,7 @@ class Dmm34461AOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     point: str = "pack_v"
-    nplc: Literal[0.02, 0.2, 1, 10, 100] = 1
+    nplc: float = 1.0
     line_hz: Literal[50, 60] = 50
     range_v: Annotated[float, Field(gt=0, le=1000)] | None = None
     scale: float = 1.0
@@ -126,6 +126,13 @@ class Dmm34461AOptions(BaseModel):
     scale_accuracy: Annotated[float, Field(ge=0)] = 0.0
     serial: str = "MY00000000"
     latency_s: Annotated[float, Field(ge=0)] = 0.001
+
+    @field_validator("nplc")
+    @classmethod
+    def _is_one_of_its_own(cls, nplc: float) -> float:
+        if nplc not in RESOLUTIONS:
+            raise ValueError(f"expected {', '.join(f'{known:g}' for known in RESOLUTIONS)}, found {nplc:g}")
+        return nplc
 
     @field_validator("scale")
     @classmethod

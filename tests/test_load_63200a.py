@@ -341,3 +341,23 @@ def test_without_repeats_the_dynamic_mode_never_ends(ped_bench: Rig):
 def test_fire_without_a_sequence_is_refused(ped_bench: Rig):
     with pytest.raises(NotReady, match="arm"):
         ped_bench.driver.fire()
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        *((f"CURR:STAT:L{level}", 12.5) for level in (1, 2)),
+        *((f"CURR:DYN:L{level}", 12.5) for level in (1, 2)),
+        *((f"CURR:DYN:T{level}", 0.05) for level in (1, 2)),
+        *((f"CURR:DYN:{edge}", 0.5) for edge in ("RISE", "FALL")),
+        *((f"RES:STAT:L{level}", 4.5) for level in (1, 2)),
+        *((f"VOLT:STAT:L{level}", 48.0) for level in (1, 2)),
+        ("VOLT:STAT:ILIM", 30.0),
+        *((f"POW:STAT:L{level}", 250.0) for level in (1, 2)),
+    ],
+)
+def test_what_pythonequipmentdrivers_sets_it_reads_back(ped_bench: Rig, header: str, value: float):
+    ped_bench.twin.handle(f"{header} {value}".encode())
+
+    assert float(ask(ped_bench, f"{header}?")) == value
+    assert ask(ped_bench, "SYST:ERR?") == '0,"No error"'

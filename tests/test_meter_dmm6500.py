@@ -264,6 +264,15 @@ def test_integration_goes_as_far_as_the_mains_let_it(line_hz: int, most: int):
     assert ask(made, "SYST:ERR?").startswith("-222,")
 
 
+def test_aperture_and_cycles_are_two_names_of_one_thing(bench: Rig):
+    bench.twin.handle(b"VOLT:NPLC 5")
+    assert float(ask(bench, "VOLT:DC:APER?")) == pytest.approx(0.1)  # 5 / 50 Hz
+
+    bench.twin.handle(b"VOLT:DC:APER 0.02")
+
+    assert float(ask(bench, "VOLT:NPLC?")) == pytest.approx(1.0)
+
+
 def test_its_clock_can_be_set(bench: Rig):
     bench.twin.handle(b":SYST:TIME 2026, 11, 21, 8, 30, 0")
 

@@ -141,13 +141,15 @@ def test_a_divider_makes_a_high_voltage_small():
     assert float(ask(bench, "READ?")) == pytest.approx(7.5, abs=0.0005)
 
 
-def test_a_point_that_is_not_there_is_an_invalid_station():
+def test_options_that_mean_nothing_are_refused():
     with pytest.raises(StationInvalid, match="point"):
         meter(point="cell_v")
     with pytest.raises(StationInvalid, match="thermocouples"):
         meter(point="temperature_degc[2]")
     with pytest.raises(ValidationError, match="found 0"):
         meter(scale=0.0)
+    with pytest.raises(ValidationError, match=r"expected 0\.02, 0\.2, 1, 10, 100, found 5"):
+        meter(nplc=5)
 
 
 def test_a_reading_before_prepare_is_refused():
