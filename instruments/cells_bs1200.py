@@ -81,7 +81,7 @@ class Bs1200:
     ) -> None:
         self._wire, self._clock, self._role = wire, clock, role
         self._options = options or Bs1200Options()
-        self._max_v, self._max_a = min(max_v, frames.FULL_SCALE_V), max_a
+        self.max_v, self._max_a = min(max_v, frames.FULL_SCALE_V), max_a
         self.cells, self.first_cell = self._options.cells, self._options.first_cell
         self._publish_s = self._options.publish_s
         self._off_s = dict.fromkeys(self._boxes, float("nan"))
@@ -225,8 +225,8 @@ class Bs1200:
         self._send((frames.ENABLE_ALL + box, b"\x01"))
 
     def _counts(self, voltage_v: float) -> int:
-        if not 0.0 <= voltage_v <= self._max_v:
-            raise self._refusal(f"{voltage_v:g} V", f"0 to {self._max_v:g} V, the least of rating and max_v")
+        if not 0.0 <= voltage_v <= self.max_v:
+            raise self._refusal(f"{voltage_v:g} V", f"0 to {self.max_v:g} V, the least of rating and max_v")
         return round(voltage_v / frames.VOLT_PER_COUNT)
 
     def _send(self, *batch: tuple[int, bytes]) -> None:

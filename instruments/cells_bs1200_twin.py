@@ -1,8 +1,9 @@
 """Twin of Bloomy BS1200 boxes: obeys their CAN frames, acts on cell terminals, publishes what it measures.
 
 Outputs slew, limit their source current and err within `ACCURACY`, as the readbacks do; readings are rounded
-to counts. The sink limit is stored only: nothing in a pack pushes into a channel. In HIL mode the auxiliary frames are obeyed and published as configured, which is not at
-all before the first configuration, else always (README of bs1200 1.3.6). The boxes stay at 25 °C.
+to counts. The sink limit is stored only: nothing in a pack pushes into a channel. In HIL mode the auxiliary
+frames are obeyed and published as configured, which is not at all before the first configuration, else always
+(README of bs1200 1.3.6). The boxes stay at 25 °C.
 """
 
 from __future__ import annotations
