@@ -265,7 +265,7 @@ class Load63200A:
 
     def tripped(self) -> tuple[str, ...]:
         """The protections that hold the input off: "OCP", "OPP", "OVP", ..."""
-        condition = int(self._dialogue.ask("STAT:CHAN:COND?"))
+        condition = int(self._dialogue.numbers("STAT:CHAN:COND?")[0])
         return tuple(name for bit, name in PROTECTIONS.items() if condition >> bit & 1)
 
     def measure(self) -> tuple[float, float]:

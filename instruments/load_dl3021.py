@@ -276,7 +276,7 @@ class Dl3021:
 
     def tripped(self) -> tuple[str, ...]:
         """The protections that switched the input off: "OCP", "OPP", "OVP", ..."""
-        condition = int(self._dialogue.ask("STAT:QUES:COND?"))
+        condition = int(self._dialogue.numbers("STAT:QUES:COND?")[0])
         return tuple(name for bit, name in PROTECTIONS.items() if condition >> bit & 1)
 
     def measure(self) -> tuple[float, float]:

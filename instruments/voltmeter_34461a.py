@@ -193,7 +193,7 @@ class Dmm34461A:
 
     def is_off(self) -> bool:
         """It neither measures nor waits for a trigger."""
-        return int(self._dialogue.ask("STAT:OPER:COND?")) & 0x30 == 0
+        return int(self._dialogue.numbers("STAT:OPER:COND?")[0]) & 0x30 == 0
 
     def traces(self) -> dict[str, Trace]:
         return {self._samples.name: self._samples.trace()} if len(self._samples) else {}
