@@ -27,7 +27,6 @@ from instruments.scpi_status import ScpiError
 
 MAKER = "EA Elektro-Automatik GmbH & Co. KG"
 FULL = 0xCCCC
-MOST_SET = 53477
 
 REMOTE, OUTPUT, AFTER_POWER_ON, ACKNOWLEDGE = 402, 405, 408, 411
 NOMINAL, STATE, ACTUAL = 121, 505, 507
@@ -81,9 +80,7 @@ class Unit(Protocol):
 
     def switch(self, on: bool) -> None: ...
 
-    def put(self, name: str, value: float) -> None: ...
-
-    def bound(self, name: str) -> float: ...
+    def put(self, name: str, value: float, resolution: float) -> None: ...
 
     def acknowledge(self) -> None: ...
 
@@ -152,12 +149,9 @@ class RegisterFace:
     def _put(self, register: int, value: int) -> None:
         self._must_own()
         name, unit_name = SETTINGS[register]
-        wanted = value / FULL * self._unit.nominal[unit_name]
-        if value <= MOST_SET:
-            # A count is more than the digits of the end of the range: 53477 of 52428 is 102.0008 %.
-            wanted = min(wanted, self._unit.bound(f"1.02 {unit_name}"))
+        step = self._unit.nominal[unit_name] / FULL
         try:
-            self._unit.put(name, wanted)
+            self._unit.put(name, value * step, step)
         except ScpiError as error:
             raise Refusal(ILLEGAL_VALUE) from error
 

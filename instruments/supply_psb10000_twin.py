@@ -279,10 +279,18 @@ class Psb10000Twin:
             raise ScpiError(-221)
         self.on = on
 
-    def put(self, name: str, value: float) -> None:
-        """Set a quantity by the name of its setting, within its limits as they are now."""
+    def put(self, name: str, value: float, resolution: float) -> None:
+        """Set a quantity by the name of its setting, within its limits as they are now.
+
+        To a client that writes in steps of `resolution`, a value less than half a step beyond a limit is the
+        limit.
+        """
         parameter = next(command.parameters[0] for command in DIALECT.commands if command.setting == name)
-        self.settings[name] = parameter.read(f"{value:.6f}", self)
+        assert isinstance(parameter, Quantity)
+        low, high = parameter.bound("MIN", self), parameter.bound("MAX", self)
+        if not low - 0.5 * resolution <= value <= high + 0.5 * resolution:
+            raise ScpiError(-222)
+        self.settings[name] = min(max(value, low), high)
 
     def bound(self, name: str) -> float:
         """A setting, or a share of a nominal value: "1.02 V"."""

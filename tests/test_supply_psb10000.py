@@ -543,6 +543,34 @@ def test_set_values_end_at_102_percent(count: int, taken: bool):
     assert answer == (bytes.fromhex(f"06 01F4 {count:04X}") if taken else bytes([0x86, ILLEGAL_VALUE]))
 
 
+@pytest.mark.parametrize(("count", "taken"), [(57671, True), (57672, False)])
+def test_thresholds_end_at_110_percent(count: int, taken: bool):
+    made = rig(Psb10000Modbus, FakeSource())
+    frame(made, "05 0192 FF00")
+
+    assert frame(made, f"06 022C {count:04X}")[0] == (0x06 if taken else 0x86)
+
+
+def test_the_whole_rating_can_be_prepared_for():
+    made = rig(Psb10000Modbus, FakeSource(), max_v=500.0, max_a=1000.0)
+
+    made.driver.prepare()
+
+    assert made.twin.settings["power_trip"] == pytest.approx(33_000.0)
+    assert made.driver.is_off()
+
+
+def test_a_limit_set_in_volts_is_reached_in_counts():
+    made = rig(Psb10000, FakeSource(), max_v=58.4)
+    made.driver.prepare()
+    tell(made, "SYST:LOCK OFF")
+    frame(made, "05 0192 FF00")
+
+    # 58.4 V are 15308.98 counts: the next whole one is a little more than the limit.
+    assert frame(made, "06 01F4 3BCD") == bytes.fromhex("06 01F4 3BCD")
+    assert frame(made, "06 01F4 3BCE") == bytes([0x86, ILLEGAL_VALUE])
+
+
 def test_several_registers_are_written_all_or_none(by_registers: Rig):
     # 500 to 502: the power is more than its limit.
     answer = frame(by_registers, "10 01F4 0003 06 1000 1000 FFFF")
