@@ -330,10 +330,18 @@ class Dl3021Twin:
         self._busy_s = self.options.latency_s
         answer = self._scpi.execute(message)
         self._apply()
+        if self._on:
+            self._protect()
         return None if answer is None else Reply(answer, self._busy_s)
 
     def tick(self) -> None:
         """Look at the terminals: limits and ratings switch the input off; a discharge is counted."""
+        self._protect()
+        if self._on and self._scpi.settings["regulation"] == "BATT":
+            self._discharge(self.terminal.actual_voltage_v, self.terminal.actual_current_a)
+        self._input.tick()
+
+    def _protect(self) -> None:
         terminal, options = self.terminal, self.options
         voltage_v, current_a = terminal.actual_voltage_v, terminal.actual_current_a
         limit_v, limit_a = self._limits()
@@ -345,9 +353,6 @@ class Dl3021Twin:
             self._trip("OCP")
         if self._on and voltage_v * current_a > _MARGIN * options.rated_w:
             self._trip("OPP")
-        if self._on and self._scpi.settings["regulation"] == "BATT":
-            self._discharge(voltage_v, current_a)
-        self._input.tick()
 
     def _limits(self) -> tuple[float, float]:
         settings = self._scpi.settings

@@ -125,6 +125,15 @@ def test_over_current_follows_its_limit(bench: Rig):
     assert ask(bench, "INP?") == "0"
 
 
+def test_switching_on_against_a_protection_is_refused(bench: Rig):
+    bench.terminal.emf_v = 110.0
+
+    with pytest.raises(InstrumentRefused, match=r"keeps its input off .* OVP"):
+        bench.driver.sink(current_a=0.5)
+
+    assert bench.driver.is_off()
+
+
 def test_it_works_again_when_the_cause_has_gone(bench: Rig):
     bench.terminal.emf_v = 110.0
     bench.clock.sleep(0.1)
