@@ -11,7 +11,7 @@ import math
 from pyvisa.resources import MessageBasedResource
 
 from bench.clock import Clock
-from bench.errors import NotReady
+from bench.errors import NotReady, StationInvalid
 from bench.record import Origin, Samples, Trace
 from instruments.exchange import Exchange
 from instruments.points import UNITS, split
@@ -136,8 +136,10 @@ class Dmm34461A:
         # The automatic zero integrates a second time.
         wire.timeout = max(wire.timeout, 1000.0 * (2.0 * self._integration_s + _PATIENCE_S))
         self._prepared = False
-        name, _ = split(f"[roles.{role}.options] point", options.point)
-        unit = options.unit or UNITS[name]
+        where = f"[roles.{role}.options] point"
+        unit = options.unit or UNITS[split(where, options.point)[0]]
+        if unit == "1":  # a contact is open or closed; the trace of a voltmeter is neither
+            raise StationInvalid(where, expected="a point with a voltage or a current", found=options.point)
         self._samples = Samples(
             options.point,
             unit,

@@ -144,6 +144,8 @@ def test_a_divider_makes_a_high_voltage_small():
 def test_options_that_mean_nothing_are_refused():
     with pytest.raises(StationInvalid, match="point"):
         meter(point="cell_v")
+    with pytest.raises(StationInvalid, match="point"):
+        meter(point="switch.main_plus")
     with pytest.raises(StationInvalid, match="thermocouples"):
         meter(point="temperature_degc[2]")
     with pytest.raises(ValidationError, match="found 0"):
