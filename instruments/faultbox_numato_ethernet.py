@@ -158,14 +158,17 @@ class NumatoEthernetRelays:
     def _login(self) -> None:
         """Log in, unless the session is open already.
 
-        A module greets who connects. Silence means that somebody was here before on this very line, as on a
-        serial one: an empty line shows then which prompt stands there.
+        A module greets who connects, but pyserial throws away what came while it connected; and on a serial
+        line somebody may have been here before. So silence is answered with an empty line, which shows the
+        prompt that stands there, and if that is the one for the password with another, which fails.
         """
         shown = self._patiently(USER_PROMPT)
-        if not shown.endswith(USER_PROMPT):
+        for _ in range(2):
+            if shown.endswith((USER_PROMPT, PROMPT)):
+                break
             self._wire.write(NEW_LINE)
-            shown += self._patiently(b": ")
-        if shown.rstrip().endswith(PROMPT):
+            shown = self._patiently(b": ")
+        if shown.endswith(PROMPT):
             self._logged_in = True
             return
         if not shown:

@@ -101,7 +101,8 @@ class NumatoEthernetTwin:
             case ["ver"]:
                 return "00000005"
             case ["info"]:
-                return f"{self.options.channels} Channel Ethernet Relay Module"
+                # The public driver cuts one character more from this answer than from the others.
+                return f"{self.options.channels} Channel Ethernet Relay Module "
             case [("usr" | "pass" | "id") as name, "get"]:
                 return self._names[name]
             case [("usr" | "pass" | "id") as name, "set", value] if len(value) <= 8:

@@ -90,6 +90,16 @@ def test_a_greeting_that_waits_is_answered_without_an_empty_line():
     assert bench.sent() == ["admin", "admin", "relay writeall 0000"]
 
 
+def test_a_module_that_takes_the_empty_line_for_a_user_name_is_logged_into_all_the_same():
+    bench = module()
+    denied = b"\r\nAccess denied\r\n\r\nUser Name: "
+    replies = [b"Password: ", denied, b"Password: ", b"\r\nLogged in successfully\r\n>", b"0000\r\n>"]
+    bench.twin.handle = lambda _message: Reply(replies.pop(0))
+
+    assert bench.driver.is_off()
+    assert bench.sent() == ["", "", "admin", "admin", "relay readall"]
+
+
 @pytest.mark.parametrize(("key", "value"), [("user", "root"), ("password", "guess")])
 def test_a_wrong_login_is_refused_and_said(key: str, value: str):
     bench = module()
