@@ -38,7 +38,7 @@ _READINGS = {
     "MEASure<n>:MAH": "mah",
     "MEASure<n>:Res": "milliohms",
     # Not in the guide; the public driver has it.
-    "MEASure<n>:TEMP": "degc",
+    "MEASure<n>:TEMPerature": "degc",
     "CHARge<n>:ECHO:VOLTage": "volts",
     "CHARge<n>:ECHO:Q": "mah",
     "OUTPut<n>:STATe": "state",
@@ -133,13 +133,23 @@ class ScpiFace:
         self.channels = (own_channel,) if own_channel else ALL
         self._unit, self._channels = unit, unit.channels
         self._latency_s = unit.options.latency_s / (_OWN_PORT if own_channel else 1)
+        self._told_until_ns = 0
         self.ieee488 = Interpreter(_dialect(own_channel), self)
 
     def handle(self, message: bytes) -> Reply | None:
-        """Run one message; the answer ends with CR LF, and waits for what the unit was told before."""
+        """Run one message; the answer ends with CR LF, and comes when what was told before is done.
+
+        Answers follow one another on the wire by themselves; here are the messages that get none.
+        """
         answer = self.ieee488.execute(message)
-        delay_s = self._unit.busy(self._latency_s)
-        return None if answer is None else Reply(answer[:-1] + b"\r\n", delay_s)
+        now_ns = self._unit.clock.now_ns
+        done_ns = max(now_ns, self._told_until_ns) + round(self._latency_s * 1e9)
+        if answer is None:
+            self._told_until_ns = done_ns
+            return None
+        self._told_until_ns = now_ns
+        delay_s = (max(done_ns, self._unit.resetting_until_ns) - now_ns) / 1e9
+        return Reply(answer[:-1] + b"\r\n", delay_s)
 
     def put(self, program: str, name: str, suffix: int, value: float, channels: tuple[int, ...] = ()) -> None:
         """Set one channel by the suffix of its header, or those of a list."""
@@ -216,7 +226,8 @@ class N83624Twin:
         self.clock, self.options = clock, options
         cells = cast("CellTerminals", getattr(terminal, "cells", terminal))
         self.channels = Channels(cells, clock=clock, options=options, seed=seed)
-        self._busy_until_ns = 0
+        #: Until when a factory reset keeps it from answering [ns].
+        self.resetting_until_ns = 0
         self.faces: dict[str, ScpiFace | ModbusFace | CanFace] = {
             "scpi": ScpiFace(self),
             **{f"scpi:{k}": ScpiFace(self, k) for k in ALL},
@@ -233,13 +244,7 @@ class N83624Twin:
     def reset(self) -> None:
         """Factory settings."""
         self.channels.reset()
-        self.busy(RESET_S)
-
-    def busy(self, duration_s: float) -> float:
-        """Be busy for that long after everything that is still being done; how long that is from now [s]."""
-        now_ns = self.clock.now_ns
-        self._busy_until_ns = max(self._busy_until_ns, now_ns) + round(duration_s * 1e9)
-        return (self._busy_until_ns - now_ns) / 1e9
+        self.resetting_until_ns = self.clock.now_ns + round(RESET_S * 1e9)
 
     def reading(self, name: str, channel: int) -> float:
         """One reading of one channel, in the unit of the wire."""
