@@ -211,12 +211,22 @@ class StackedCells:
         self._rows[name].append(np.concatenate(columns, axis=1)[fresh])
 
     def _at_rest(self, act: Callable[[], object]) -> None:
-        """Do something with every channel of the stack off, and put back what was on them."""
+        """Do something with every channel of the stack off, and put back what was on them.
+
+        Also if it is refused, for then nothing has changed. After any other error the stack stays off.
+        """
         held_v = list(self._held_v)
         if not all(math.isnan(volts) for volts in held_v):
             # Without `disconnect` there are no faults that `off` would take out.
             self._each(lambda part: getattr(part, "disconnect", part.off)())
-        act()
+        try:
+            act()
+        except InstrumentRefused:
+            self._restore(held_v)
+            raise
+        self._restore(held_v)
+
+    def _restore(self, held_v: list[float]) -> None:
         for part in self.parts.values():
             own_v = held_v[part.first_cell : part.first_cell + part.cells]
             if not any(math.isnan(volts) for volts in own_v):

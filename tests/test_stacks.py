@@ -257,6 +257,33 @@ def test_a_fault_of_no_part_is_refused_by_name():
         bench.driver.insert("channel_open_20")
 
 
+def test_a_refused_fault_leaves_the_stack_as_it_was():
+    bench = stack(N83624, N83624, 24)
+    bench.driver.set(voltage_v=3.4)
+    bench.driver.set(voltage_v=3.5, cell=30)
+    bench.driver.insert("channel_open_3")
+
+    with pytest.raises(InstrumentRefused, match="no other fault of channel 4"):
+        bench.driver.insert("channel_short_3")
+
+    assert bench.cells.connected.all()
+    assert bench.cells.voltage_v[29:31] == pytest.approx([3.4, 3.5], abs=2e-3)
+
+
+def test_after_a_broken_wire_the_stack_stays_off():
+    bench = stack(N83624, N83624, 24)
+    bench.driver.set(voltage_v=3.4)
+
+    def broken(fault: str) -> None:
+        raise WireError(f"no answer to {fault}")
+
+    bench.driver.parts["cells_lower"].insert = broken
+    with pytest.raises(WireError):
+        bench.driver.insert("channel_open_3")
+
+    assert not bench.cells.connected.any()
+
+
 def test_on_the_plant_an_opened_channel_floats_and_a_reversed_one_is_negative():
     clock, plant = Clock(), Plant(PlantSpec(cells=CELLS))
     clock.every(0.01, lambda: plant.step(0.01), name="plant", order=-100)
