@@ -273,33 +273,6 @@ def test_verify_finds_another_seal_than_the_noted_one(bmsbench, sealed: Path) ->
     assert_told(bmsbench("verify", str(sealed), "--seal", "0" * 64), "expected the noted seal 000")
 
 
-# -- check --------------------------------------------------------------------------------------------
-
-
-def test_check_says_who_answers(bmsbench) -> None:
-    said = bmsbench("check", "--json")
-    shown = json.loads(said.out)
-
-    assert said.code == 0
-    assert (shown["station"], shown["dut"]) == ("emulated", "HD-LFP-24S")
-    assert [row["role"] for row in shown["roles"]][:3] == ["charger", "regen", "load"]
-    assert all(row["identity"] for row in shown["roles"])
-
-
-def test_check_of_a_wrong_serial_is_not_ready(bmsbench, tmp_path: Path) -> None:
-    shipped = (ROOT / "bench/stations/emulated.toml").read_text(encoding="utf-8")
-    address = 'address = "twin://charger"'
-    (tmp_path / "mine.toml").write_text(shipped.replace(address, f'{address}\nserial = "Z-1"'))
-
-    assert_told(bmsbench("check", "--station", "mine.toml"), "NotReady: ", "expected serial 'Z-1'", code=40)
-
-
-def test_check_of_an_unknown_station_is_told(bmsbench) -> None:
-    assert_told(
-        bmsbench("check", "--station", "nope"), "expected a TOML file or one of: emulated, rack_example"
-    )
-
-
 # -- decode -------------------------------------------------------------------------------------------
 
 

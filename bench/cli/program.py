@@ -34,6 +34,9 @@ DUT_HELP = "A name in dut_profiles, or a TOML file."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 StationOption = Annotated[str, typer.Option("--station", envvar="BENCH_STATION", help=STATION_HELP)]
 DutOption = Annotated[str, typer.Option("--dut", envvar="BENCH_DUT", help=DUT_HELP)]
+SimOption = Annotated[
+    str, typer.Option("--sim", envvar="BENCH_SIM", help="Manifest of a running sim. Default: start one.")
+]
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder.")]
 
 
