@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,10 @@ from bench.verdict import Verdict
 if TYPE_CHECKING:
     from bench.clock import Clock
     from bench.collector import Collector, Judge, ObservedReference
+    from bench.plan import Demand, Plan
     from bench.procedure import Bench
     from bench.record import Record
-    from bench.run import Campaign, Outcome
+    from bench.run import Campaign, Options, Outcome
     from bench.stimulus import CellStimulus
     from dut_profiles.profile import Profile
 
@@ -45,7 +47,16 @@ _OPTIONS: dict[str, tuple[str, str]] = {
     "bench-sim": ("", "manifest of a running `bmsbench sim` (default: a served station starts its own)"),
     "bench-results": ("results", "folder for results"),
     "bench-requirements": ("", "TOML file of clauses (default: requirements.toml beside the scenarios)"),
+    "bench-plan": (
+        "",
+        "hold the worst case of each scenario against all ratings before anything is energised: alone, only "
+        "that; =on, and run if it fits; =off (default: on, if anything of the station is real)",
+    ),
+    "bench-longest": ("", "leave out scenarios that take longer than that in their rehearsal [s]"),
+    "bench-rehearse": ("", "write what each scenario asks for into this file, on stand-ins only"),
 }
+#: Options that mean something without a value.
+_ALONE = {"bench-plan": "only"}
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -59,13 +70,18 @@ class Hooks:
     def pytest_bench_sealed(self, run_folder: Path) -> None:
         """The evidence of a run is complete and sealed; render reports from it."""
 
+    @pytest.hookspec
+    def pytest_bench_planned(self, plan: Plan) -> None:
+        """A plan was made; nothing is opened yet."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("bench", "bmsbench: test bench for battery management systems")
     for name, (default, text) in _OPTIONS.items():
         env = name.upper().replace("-", "_")
         shown = f" [default: {default}]" if default else ""
-        group.addoption(f"--{name}", default=None, help=f"{text}{shown}; environment {env}")
+        alone = {"nargs": "?", "const": _ALONE[name]} if name in _ALONE else {}
+        group.addoption(f"--{name}", default=None, help=f"{text}{shown}; environment {env}", **alone)
         parser.addini(name.replace("-", "_"), text, default=default)
     # pytest's own key, on by default here: a plain `assert` that holds has to reach the evidence anywhere.
     parser.addini("enable_assertion_pass_hook", "Tell plugins of assertions that hold.", "bool", default=True)
@@ -86,13 +102,99 @@ def _option(config: pytest.Config, name: str) -> str:
     return str(config.getini(name.replace("-", "_")) if given is None else given)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes longer than was asked for."""
+    text = _option(config, "bench-longest")
+    scenarios = _scenarios(items)
+    if not text or not scenarios or _option(config, "bench-rehearse"):
+        return
+    from bench.plan.session import longest
+
+    try:
+        most_s = longest(text)
+        durations = {demand.nodeid: demand.duration_s for demand in _demands(config, scenarios)}
+    except BenchError as error:
+        raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+    left_out = [item for item in items if durations.get(item.nodeid, 0.0) > most_s]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _scenarios(items: list[pytest.Item]) -> list[pytest.Item]:
+    return [item for item in items if item.get_closest_marker("bench_scenario")]
+
+
+def _demands(config: pytest.Config, items: list[pytest.Item]) -> list[Demand]:
+    """What each scenario asks for, rehearsed unless that is known."""
+    from bench.plan import Scene
+    from bench.plan.session import DECIDING, demands_of
+
+    options = {name: _option(config, f"bench-{name}") for name in DECIDING}
+    options["requirements"] = options["requirements"] or str(items[0].path.parent / "requirements.toml")
+    return demands_of(
+        [Scene(item.nodeid, _scenario_of(item)[0], item.path) for item in items],
+        options,
+        config=config,
+        results=Path(_option(config, "bench-results")),
+        tell=partial(_say, config),
+    )
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(text)
+
+
+def _plan(config: pytest.Config, items: list[pytest.Item], campaign: Campaign) -> None:
+    """Make the plan if one is wanted; end here if it does not fit, or if nothing else was asked for."""
+    from bench.plan import make_plan
+    from bench.plan.session import wanted
+    from bench.plan.table import as_text, verdict
+
+    choice = wanted(_option(config, "bench-plan"), campaign.file)
+    campaign.plan_skipped = choice == "off"
+    if choice in ("", "off"):
+        return
+    try:
+        plan = make_plan(campaign.file, campaign.profile, _demands(config, items))
+    except NotReady as error:
+        pytest.exit(f"{error} --bench-plan=off runs without a plan.", returncode=error.exit_code)
+    config.hook.pytest_bench_planned(plan=plan)
+    campaign.plan = plan.as_json()
+    if choice == "only" or not plan.fits:
+        _say(config, as_text(plan))
+    _say(config, verdict(plan))
+    if not plan.fits:
+        pytest.exit("the plan exceeds ratings; nothing was energised", returncode=NotReady.exit_code)
+    if choice == "only":
+        pytest.exit("only the plan was asked for; nothing was energised", returncode=0)
+
+
+def _campaign(config: pytest.Config, options: Options, items: list[pytest.Item]) -> Campaign:
+    from bench.run import Campaign
+
+    command_line = " ".join(map(str, config.invocation_params.args))
+    scenarios = [_scenario_of(item) for item in items]
+    if out := _option(config, "bench-rehearse"):
+        from bench.plan import Rehearsal
+
+        return Rehearsal(Path(out), options, scenarios, command_line=command_line)
+    campaign = Campaign(options, scenarios, command_line=command_line)
+    _plan(config, items, campaign)
+    return campaign
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Read station, profile and defects once, before the first scenario."""
-    items = [item for item in session.items if item.get_closest_marker("bench_scenario")]
+    items = _scenarios(session.items)
     if not items or session.config.option.collectonly:
         return
-    from bench.run import Campaign, Options
+    from bench.run import Options
 
     config = session.config
     options = Options(
@@ -109,10 +211,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         ),
     )
     try:
-        scenarios = [_scenario_of(item) for item in items]
-        campaign = Campaign(
-            options, scenarios, command_line=" ".join(map(str, config.invocation_params.args))
-        )
+        campaign = _campaign(config, options, items)
     except BenchError as error:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
     config.stash[_CAMPAIGN] = campaign

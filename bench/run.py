@@ -193,6 +193,8 @@ class Campaign:
         self.virtual_s = 0.0
         self._command_line = command_line
         self.sim: SimClient | None = None
+        #: The plan as JSON, if one was made; and whether one was declined.
+        self.plan, self.plan_skipped = "", False
         #: Why this run must not go on; "" if it may.
         self.broken = ""
         self._guard: Guard | None = None

@@ -115,6 +115,13 @@ class Scanner(Recorded):
         return {}
 
 
+class Shunt(Recorded):
+    range_a = 1000.0
+
+    def set(self, *, current_a: float) -> None:
+        self.calls.append(("set", {"current_a": current_a}))
+
+
 class Thermistors(Recorded):
     sensors = 2
 
@@ -124,7 +131,8 @@ class Thermistors(Recorded):
 
 def trace(name: str, unit: str, *values: object, every_s: float = 1.0) -> Trace:
     t_s = np.arange(1, len(values) + 1) * every_s
-    return Trace(name, unit, t_s, np.array(values, dtype=float), Origin("measured", name))
+    role = "cells" if name.startswith("cell_") else name.partition(".")[0]
+    return Trace(name, unit, t_s, np.array(values, dtype=float), Origin("measured", role))
 
 
 def envelope(enforce: bool = True, **entries: dict[str, float]) -> Envelope:
@@ -163,6 +171,7 @@ COMMANDS: dict[str, tuple[str, type[Recorded], dict[str, float], Callable[..., o
         "load", ArmedLoad, {"max_a": 50.0},
         lambda g, x: g.arm([roles.Step(1.0, 0.1), roles.Step(x, 0.1)]), 50.0, 50.1,
     ),
+    "shunt": ("shunt", Shunt, {"max_a": 500.0}, lambda g, x: g.set(current_a=x), -500.0, -500.1),
     "cell": ("cells", Cells, {"max_v": 5.0}, lambda g, x: g.set(voltage_v=x, cell=1), 5.0, 5.01),
     "cells": ("cells", Cells, {"max_v": 5.0}, lambda g, x: g.set(voltage_v=[3.0, x, 3.0]), 5.0, 5.01),
     "hot": ("chamber", Chamber, {"max_degc": 60.0}, control, 60.0, 60.1),
@@ -223,8 +232,8 @@ def test_without_a_limit_everything_passes() -> None:
 # -- what stands in the place of a driver -------------------------------------------------------------
 
 KINDS = (
-    roles.Supply, roles.Load, roles.ArmedLoad, roles.CellEmulator, roles.Thermistors, roles.FaultBox,
-    roles.Meter, roles.Scanner, roles.Chamber, roles.Voltmeter,
+    roles.Supply, roles.Load, roles.ArmedLoad, roles.CellEmulator, roles.Thermistors, roles.ShuntSimulator,
+    roles.FaultBox, roles.Meter, roles.Scanner, roles.Chamber, roles.Voltmeter,
 )  # fmt: skip
 
 
@@ -408,6 +417,7 @@ def test_energy_that_a_scenario_may_not_use_ends_it_with_everything_off(tmp_path
         # 100 A at 79 to 83 V are 8 kW: 20 Wh in 9 s, give or take a poll before and one after.
         assert 8.0 < bench.now_s - began_s < 11.5
         assert not plant.terminal("charger").enabled
+        bench.wait(0.1)
         assert abs(plant.terminal("meter").current_a) < 0.5
 
 

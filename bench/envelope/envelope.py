@@ -270,7 +270,7 @@ def power_of(role: str, traces: Mapping[str, Trace]) -> tuple[Floats, Floats] | 
     """
     pair = (f"{role}.voltage_v", f"{role}.current_a")
     voltage, current = (traces.get(name) for name in (pair if pair[0] in traces else ("cell_v", "cell_a")))
-    if voltage is None or current is None:
+    if voltage is None or current is None or voltage.origin.source != role:
         return None
     count = min(len(voltage), len(current))
     power_w = np.abs(np.nan_to_num(voltage.value[:count] * current.value[:count]))

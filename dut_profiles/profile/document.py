@@ -12,7 +12,7 @@ from dut_profiles.profile.communication import Communication, Log
 from dut_profiles.profile.derating import Derating
 from dut_profiles.profile.functions import Balancing, Insulation, Plausibility, Soc, ThermalManagement
 from dut_profiles.profile.limits import Limit
-from dut_profiles.profile.pack import Identity, Pack
+from dut_profiles.profile.pack import AbsoluteMaximum, Identity, Pack
 from dut_profiles.profile.section import Section
 
 SCHEMA = "bmsbench-profile/1"
@@ -24,6 +24,7 @@ class Profile(Section):
     schema_: Literal["bmsbench-profile/1"] = Field(alias="schema")
     identity: Identity
     pack: Pack
+    absolute_maximum: AbsoluteMaximum | None = None
     thermistor: Thermistor
     measurement: Measurement
     switches: Switches

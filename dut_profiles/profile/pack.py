@@ -20,6 +20,16 @@ class Identity(Section):
     source: Source
 
 
+class AbsoluteMaximum(Section):
+    """What damages the DUT, however short: no scenario may ask for more. What is not declared is not judged."""
+
+    cell_v: Positive | None = Field(default=None, description="at the input of one cell [V]")
+    pack_v: Positive | None = Field(default=None, description="across the pack's terminals [V]")
+    min_degc: float | None = Field(default=None, description="of the air around it [degC]")
+    max_degc: float | None = Field(default=None, description="of the air around it [degC]")
+    source: Source
+
+
 class Pack(Section):
     """The pack: `cells` in series, one string."""
 
