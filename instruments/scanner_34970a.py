@@ -156,7 +156,7 @@ class Daq970a:
         self._faults = Faults(options, clock=clock, role=role)
         self.faults = self._faults.names
         self._started_s: float | None = None
-        self._scanning = False
+        self._scanning, self._stopped = False, False
         origin = Origin("measured", role)
         self._samples = {
             number: Samples(entry.wiring.point, entry.wiring.unit, origin, uncertainty=entry.uncertainty)
@@ -180,7 +180,7 @@ class Daq970a:
         dialogue.tell("*CLS")
         dialogue.tell("ABOR")
         dialogue.tell("*RST")
-        self._started_s = None
+        self._started_s, self._stopped = None, False
         self._faults.all_out()
         for command in self._set_up():
             dialogue.tell(command)
@@ -194,7 +194,7 @@ class Daq970a:
         WireError
             If the readings do not come, or are not those of the scan list.
         """
-        self._scanning = True
+        self._scanning, self._stopped = True, False
         try:
             self._abort()
             self._start()
@@ -212,8 +212,8 @@ class Daq970a:
             self._scanning = False
 
     def poll(self) -> None:
-        """Take over a scan that is complete and start the next, without waiting for it."""
-        if self._scanning or self._dialogue.busy or not self._scan_list:
+        """Take over a scan that is complete and start the next, without waiting for it; not after `off`."""
+        if self._scanning or self._stopped or self._dialogue.busy or not self._scan_list:
             return
         if self._started_s is not None:
             if self._points() < len(self._scan_list):
@@ -222,8 +222,8 @@ class Daq970a:
         self._start()
 
     def off(self) -> None:
-        """Open every relay with a fault, and stop scanning."""
-        self._started_s = None
+        """Open every relay with a fault, and stop scanning until somebody asks for a scan again."""
+        self._started_s, self._stopped = None, True
         if not self._dialogue.busy:
             self._dialogue.errors()  # what somebody else left is no refusal of this
         if self.options.relays:
@@ -328,6 +328,9 @@ class Daq970a:
         found: dict[str, float] = {}
         for number, entry in self._inputs.items():
             value = values[number] * entry.wiring.scale
+            if entry.wiring.unit == "1":
+                # A contact passes its voltage on or it does not; halfway is the threshold.
+                value = float(value >= 0.5)
             found[entry.wiring.point] = value
             self._samples[number].append(times_s[number], value)
         if self._cells:

@@ -203,6 +203,22 @@ def test_off_ends_a_scan_and_opens_the_relays():
     assert bench.terminal.faults.inserted == set()
 
 
+def test_polling_does_not_start_a_scan_after_off():
+    bench = scanner()
+    bench.driver.prepare()
+    bench.clock.every(0.1, bench.driver.poll, name="poll")
+    bench.clock.sleep(0.5)
+
+    bench.driver.off()
+    bench.clock.sleep(1.0)
+    off = bench.driver.is_off()
+    bench.driver.scan()
+    bench.clock.sleep(0.2)
+
+    assert off
+    assert not bench.driver.is_off()
+
+
 def test_a_rescuer_is_not_kept_off_by_errors_that_somebody_left():
     bench = scanner(relays=RELAYS)
     bench.driver.prepare()
