@@ -10,9 +10,11 @@ from __future__ import annotations
 import heapq
 import math
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 _NS = 1_000_000_000
 
@@ -37,6 +39,15 @@ class Job:
     def cancel(self) -> None:
         """Never run again."""
         self.cancelled = True
+
+
+class Lateness(NamedTuple):
+    """How late jobs ran: their number, the median, the 99.9th percentile and the largest, in [s]."""
+
+    jobs: int
+    median_s: float
+    p999_s: float
+    largest_s: float
 
 
 class Clock:
@@ -69,6 +80,7 @@ class Clock:
         self.epoch = epoch or (VIRTUAL_EPOCH if virtual else datetime.now(UTC))
         self._now_ns = 0
         self._wall_start_ns = time.monotonic_ns()
+        self._late_ns = array("q")
         self._registered = 0
         self._queue: list[tuple[int, int, int, Job]] = []
 
@@ -199,6 +211,8 @@ class Clock:
             if job.cancelled:
                 continue
             self._wait_until(job.due_ns)
+            if not self.virtual:
+                self._late_ns.append(self._elapsed_ns() - job.due_ns)
             job.due_ns += job.period_ns
             if job.running:
                 job.overruns += 1
@@ -217,6 +231,14 @@ class Clock:
             while (early_ns := due_ns - self._elapsed_ns()) > 0:
                 time.sleep(early_ns / _NS / self.speed)  # noqa: TID251  (this is bench/clock.py)
         self._now_ns = max(self._now_ns, due_ns)
+
+    def lateness_s(self) -> Lateness:
+        """How late the jobs of a wall clock ran so far; nan if none did, as always in virtual time."""
+        late = sorted(self._late_ns)
+        if not late:
+            return Lateness(0, math.nan, math.nan, math.nan)
+        median, rare = (late[min(len(late) - 1, int(share * len(late)))] / _NS for share in (0.5, 0.999))
+        return Lateness(len(late), median, rare, late[-1] / _NS)
 
     def _elapsed_ns(self) -> int:
         elapsed_ns = time.monotonic_ns() - self._wall_start_ns

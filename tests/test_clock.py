@@ -250,3 +250,24 @@ def test_a_clock_takes_over_the_time_of_another():
     assert second.next_due_s() == math.inf
     with pytest.raises(ValueError, match="wall clock"):
         Clock().restart(epoch=first.epoch, began_ns=0, speed=1.0)
+
+
+def test_a_wall_clock_knows_how_late_its_jobs_ran():
+    clock = Clock(virtual=False, speed=1e3)
+    clock.every(0.01, lambda: None, name="tick")
+
+    clock.sleep(1.0)
+
+    late = clock.lateness_s()
+    assert late.jobs == 100
+    assert 0.0 <= late.median_s <= late.p999_s <= late.largest_s
+
+
+def test_nothing_is_late_in_virtual_time():
+    clock = Clock()
+    clock.every(0.01, lambda: None, name="tick")
+
+    clock.sleep(1.0)
+
+    assert clock.lateness_s().jobs == 0
+    assert math.isnan(clock.lateness_s().p999_s)
