@@ -178,6 +178,4 @@ class N83624Can(N83624Unit):
         """Take the uploads that arrived, and make a row of those that belong together."""
         readings = self._uploads.drain()
         if {channel for _, channel in readings} >= set(self._channels):
-            t_s, volts, amperes = self._uploads.newest(self._channels)
-            self._cell_v.append(t_s, volts)
-            self._cell_a.append(t_s, amperes)
+            self._keep(*self._uploads.newest(self._channels))

@@ -15,6 +15,7 @@ from bench.clock import Clock
 from bench.errors import InstrumentRefused, WireError
 from bench.record import Origin, Samples, Trace
 from instruments import cells_n83624_data as data
+from instruments.broadcast import Growing
 from instruments.cells_n83624_data import ACCURACY, ALL, RELAYS, N83624Options, State
 
 #: What an order does: quantity, channels from 1, one value for each.
@@ -99,10 +100,9 @@ class N83624Unit:
         )
         origin = Origin("measured", role)
         self._faults_in = {fault: Samples(f"fault.{fault}", "1", origin) for fault in self.faults}
-        self._cell_v, self._cell_a = (
-            Samples(name, unit, origin, channels=self.cells, uncertainty=ACCURACY[name].uncertainty(most))
-            for name, unit, most in (("cell_v", "V", self.max_v), ("cell_a", "A", self._limit_a))
-        )
+        self._origin = origin
+        self._t_s = Growing(0)
+        self._rows = {"cell_v": Growing(self.cells), "cell_a": Growing(self.cells)}
         clock.every(options.sample_s, self.poll, name=f"{role} sampling", order=_POLL_ORDER)
 
     def identity(self) -> str:
@@ -185,13 +185,25 @@ class N83624Unit:
         """Measure once into the traces, unless another answer is awaited."""
         if self._link.busy:
             return
-        t_s, volts, amperes = self._link.measure(self._channels)
-        self._cell_v.append(t_s, volts)
-        self._cell_a.append(t_s, amperes)
+        self._keep(*self._link.measure(self._channels))
 
     def traces(self) -> dict[str, Trace]:
-        kept = (self._cell_v, self._cell_a, *self._faults_in.values())
-        return {samples.name: samples.trace() for samples in kept if len(samples)}
+        found = {samples.name: samples.trace() for samples in self._faults_in.values() if len(samples)}
+        if len(self._t_s):
+            for name, unit, most in (("cell_v", "V", self.max_v), ("cell_a", "A", self._limit_a)):
+                uncertainty = ACCURACY[name].uncertainty(most)
+                rows = self._rows[name].view()
+                found[name] = Trace(name, unit, self._t_s.view(), rows, self._origin, uncertainty)
+        return found
+
+    def _keep(self, t_s: float, volts: list[float], amperes: list[float]) -> None:
+        """Add a row, unless there is one of that time already."""
+        known_s = self._t_s.view()
+        if len(known_s) and t_s <= known_s[-1]:
+            return
+        self._t_s.append(np.array([t_s]))
+        self._rows["cell_v"].append(np.array([volts]))
+        self._rows["cell_a"].append(np.array([amperes]))
 
     def _wanted(
         self, voltage_v: float | Sequence[float], cell: int | None

@@ -551,6 +551,23 @@ def test_a_damaged_or_immoderate_frame_is_ignored():
     assert say(bench, "SOUR3:VOLT?") == "0"
 
 
+@given(st.lists(st.binary(max_size=24), max_size=8), st.lists(st.binary(max_size=8), max_size=8))
+def test_registers_and_frames_survive_any_bytes(messages: list[bytes], contents: list[bytes]):
+    bench = unit()
+    modbus, can = bench.twin.faces["modbus"], bench.twin.faces["can"]
+
+    for message in messages:
+        modbus.handle(message)
+        # The same as the body of a frame that is addressed to channel 3.
+        modbus.handle(struct.pack(">HHHB", 1, 0, len(message) + 1, 3) + message)
+    for content in contents:
+        for register in (10, 20, 21, 113):
+            can.receive(0.0, can_id(3, register), content)
+    bench.clock.sleep(0.05)
+
+    assert 0.0 <= float(say(bench, "SOUR3:VOLT?")) <= 6.0
+
+
 def test_the_connectors_are_one_device():
     bench = ready()
     bench.driver.set(voltage_v=3.6)
