@@ -12,36 +12,22 @@ alarms beyond their mark on a reading, totalizer, other transducers than thermoc
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bench.clock import Clock, Job
+from bench.clock import Clock
 from bench.wires.twin import Reply
 from instruments.relay_contacts import Contacts
 from instruments.scanner_34970a_channels import CARDS, OVERLOAD, Daq970aOptions, Inputs, Setting
 from instruments.scanner_34970a_commands import DIALECT, FIELDS, INTEGRATIONS, block, function_named, nplc_for
+from instruments.scanner_34970a_scan import MEMORY, Reading, Scan
 from instruments.scpi import Interpreter
 from instruments.scpi_parameters import ChannelList, Choice, Number
 from instruments.scpi_status import ScpiError, StatusGroup
 
-_MEMORY = 50_000
 #: Beside the integration: 0.02 periods take 2 ms, 1 period with its zero 43 ms, 10 periods 398 ms; times
 #: that a public 34972A driver lists (Device_34972A, resolution_2_readnumbers), at 50 Hz.
 _READING_S = 0.002
-_SCANNING_BIT = 1 << 4
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One reading in memory: `t_s` is bench time [s], `alarm` 0 none, 1 low, 2 high."""
-
-    channel: int
-    value: float
-    unit: str
-    t_s: float
-    alarm: int
 
 
 class Daq970aTwin:
@@ -66,7 +52,6 @@ class Daq970aTwin:
             "DAQ970A": "Keysight Technologies,DAQ970A,MY00000000,A.01.00",
         }[options.model]
         self._cards = {slot: CARDS[name] for slot, name in options.plugged().items()}
-        self._every = self._numbers("channels")
         self.inputs = self._numbers("multiplexer")
         self.switches = self._numbers("multiplexer") + self._numbers("relays")
         self._front = Inputs(terminal, options, seed)
@@ -74,9 +59,7 @@ class Daq970aTwin:
         if options.relays:
             faults = getattr(terminal, "faults", terminal)
             self._contacts = Contacts(faults, clock=clock, options=options, seed=seed)
-        self._memory: deque[Reading] = deque(maxlen=_MEMORY)
-        self._status_group = StatusGroup()
-        self._job: Job | None = None
+        self._scan = Scan(clock, measure=self._measured, takes_s=self._channel_s)
         self._restore()
         self._scpi = self.ieee488 = Interpreter(DIALECT, self)
 
@@ -92,14 +75,8 @@ class Daq970aTwin:
         self._temperature_unit = dict.fromkeys(self.inputs, "C")
         self._dac = dict.fromkeys(self._numbers("analog_out"), 0.0)
         self._ports = dict.fromkeys(self._numbers("digital"), 0)
-        self._scan: tuple[int, ...] = ()
-        self._count = 1.0
         self._closed: set[int] = set()
         self._monitored = 0
-        self._memory.clear()
-        self._origin_s = self._sweep_s = self.clock.now_s
-        self._position, self._left = 0, 0.0
-        self._waiting = False
 
     def handle(self, message: bytes) -> Reply | None:
         """Run one program message."""
@@ -118,7 +95,7 @@ class Daq970aTwin:
         values = [text for text in texts if text]
         if values and values[-1].startswith("("):
             return values[:-1], self._listed(values[-1], self.inputs)
-        return values, self._scan
+        return values, self._scan.channels
 
     def _listed(self, text: str, among: Sequence[int]) -> tuple[int, ...]:
         return ChannelList(among).read(text, self)
@@ -135,7 +112,7 @@ class Daq970aTwin:
             value = next(step for step in INTEGRATIONS if step >= value * (1.0 - 1e-9))
         elif name == "function":
             value = function_named(value)
-        self._memory.clear()
+        self._scan.memory.clear()
         for channel in channels:
             setattr(self._settings[channel], name, value)
 
@@ -162,8 +139,8 @@ class Daq970aTwin:
         for channel in channels:
             delay_s = self._settings[channel].delay_s
             self._settings[channel] = _copy(setting, delay_s=delay_s)
-        self._scan = tuple(sorted(set(channels)))
-        self._memory.clear()
+        self._scan.channels = tuple(sorted(set(channels)))
+        self._scan.memory.clear()
 
     def _configured(self, function: str, values: list[str]) -> Setting:
         if function == "TEMP":
@@ -207,91 +184,41 @@ class Daq970aTwin:
 
     def check_idle(self, *_: object) -> None:
         """Settings that a running scan uses cannot change."""
-        if self._left > 0:
+        if self._scan.running:
             raise ScpiError(-221)
 
     def set_scan(self, text: str) -> None:
         self.check_idle()
         empty = text.replace(" ", "") == "(@)"
-        self._scan = () if empty else tuple(sorted(set(self._listed(text, self.inputs))))
-        self._memory.clear()
+        self._scan.channels = () if empty else tuple(sorted(set(self._listed(text, self.inputs))))
+        self._scan.memory.clear()
 
     def scan_list(self) -> str:
-        return block(f"(@{','.join(map(str, self._scan))})")
+        return block(f"(@{','.join(map(str, self._scan.channels))})")
 
     def scan_size(self) -> str:
-        return f"+{len(self._scan)}"
+        return f"+{len(self._scan.channels)}"
 
     def set_count(self, text: str) -> None:
         self.check_idle()
         infinite = text.upper() in ("INF", "INFINITY")
-        self._count = math.inf if infinite else Number("", 1, 50_000, integer=True).read(text, self)
+        self._scan.count = math.inf if infinite else Number("", 1, 50_000, integer=True).read(text, self)
 
     def count(self) -> str:
-        return DIALECT.number(OVERLOAD if math.isinf(self._count) else self._count)
+        return DIALECT.number(OVERLOAD if math.isinf(self._scan.count) else self._scan.count)
 
     def initiate(self) -> None:
-        if self._left > 0:
-            raise ScpiError(-213)
-        if not self._scan:
-            raise ScpiError(-221)
-        self._memory.clear()
-        self._origin_s, self._left = self.clock.now_s, self._count
-        source = self._scpi.settings["source"]
-        if source in ("IMM", "TIM"):
-            self._begin_sweep()
-        else:
-            self._waiting = True
-        self._tell_status()
+        settings = self._scpi.settings
+        self._scan.start(settings["source"], settings["timer_s"])
 
     def trigger(self) -> None:
-        """`*TRG`: one sweep, where the bus is the trigger."""
-        if not self._waiting or self._scpi.settings["source"] != "BUS":
-            raise ScpiError(-211)
-        self._waiting = False
-        self._begin_sweep()
+        """`*TRG`."""
+        self._scan.trigger()
 
     def abort(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-            self._job = None
-        self._left, self._waiting = 0, False
-        self._tell_status()
+        self._scan.abort()
 
-    def _begin_sweep(self) -> None:
-        self._sweep_s, self._position = self.clock.now_s, 0
-        self._plan(self._channel_s(self._scan[0]))
-
-    def _plan(self, delay_s: float) -> None:
-        self._job = self.clock.after(delay_s, self._next, name="scan")
-
-    def _next(self) -> None:
-        """Measure the channel whose turn it is, or begin the next sweep."""
-        if self._position < 0:
-            self._begin_sweep()
-            return
-        self._take(self._scan[self._position], self.clock.now_s)
-        self._position += 1
-        if self._position < len(self._scan):
-            self._plan(self._channel_s(self._scan[self._position]))
-            return
-        self._left -= 1
-        self._job = None
-        if self._left > 0:
-            self._go_on()
-        self._tell_status()
-
-    def _go_on(self) -> None:
-        source = self._scpi.settings["source"]
-        if source == "IMM":
-            self._begin_sweep()
-        elif source == "TIM":
-            self._position = -1
-            self._plan(max(0.0, self._sweep_s + self._scpi.settings["timer_s"] - self.clock.now_s))
-        else:
-            self._waiting = True
-
-    def _take(self, channel: int, t_s: float) -> None:
+    def _measured(self, channel: int, t_s: float) -> Reading:
         setting = self._settings[channel]
         value, unit = self._front.measure(channel, setting)
         if setting.function == "TEMP" and abs(value) < OVERLOAD:
@@ -301,40 +228,13 @@ class Daq970aTwin:
             value, unit = value * setting.gain + setting.offset, setting.label
         alarm = 1 if setting.low_on and value < setting.low else 0
         alarm = 2 if setting.high_on and value > setting.high else alarm
-        self._memory.append(Reading(channel, value, unit, t_s, alarm))
+        return Reading(channel, value, unit, t_s, alarm)
 
     def _channel_s(self, channel: int) -> float:
         """From one channel to the next [s]: relay, delay, integration, and its zero from one period on."""
         setting, options = self._settings[channel], self.options
         zero = 2.0 if setting.zero and setting.nplc >= 1.0 else 1.0
         return options.channel_s + setting.delay_s + zero * setting.nplc / options.line_hz + _READING_S
-
-    def _finish(self) -> None:
-        """Complete a finite scan for an answer that has to wait for it."""
-        if self._waiting:
-            return
-        if math.isinf(self._left):
-            raise ScpiError(-221)
-        left, first, at_s = int(self._left), max(0, self._position), self.clock.now_s
-        due_s = self._job.due_ns / 1e9 if self._job is not None else at_s
-        self.abort()
-        sweep_s = self._sweep_s
-        for sweep in range(left):
-            if sweep or self._position < 0:
-                wait = self._scpi.settings["timer_s"] if self._scpi.settings["source"] == "TIM" else 0.0
-                sweep_s = due_s = max(at_s, sweep_s + wait)
-                due_s += self._channel_s(self._scan[0])
-            for position in range(first, len(self._scan)):
-                at_s = due_s
-                self._take(self._scan[position], at_s)
-                if position + 1 < len(self._scan):
-                    due_s += self._channel_s(self._scan[position + 1])
-            first = 0
-        self._position = 0
-        self._delay_s += max(0.0, at_s - self.clock.now_s)
-
-    def _tell_status(self) -> None:
-        self._status_group.update(_SCANNING_BIT if self._left > 0 else 0)
 
     # Readings.
 
@@ -346,35 +246,37 @@ class Daq970aTwin:
 
     def measure(self, function: str, *texts: str) -> str:
         self.configure(function, *texts)
-        self._scpi.settings["source"], self._count = "IMM", 1.0
+        self._scpi.settings["source"], self._scan.count = "IMM", 1.0
         return self.read()
 
     def fetch(self) -> str:
-        if self._left > 0:
-            self._finish()
-        if not self._memory:
+        if self._scan.running:
+            self._delay_s += self._scan.finish()
+        if not self._scan.memory:
             raise ScpiError(-230)
-        return self._shown(list(self._memory))
+        return self._shown(list(self._scan.memory))
 
     def points(self) -> str:
-        return f"+{len(self._memory)}"
+        return f"+{len(self._scan.memory)}"
 
     def remove(self, text: str) -> str:
-        count = int(Number("", 1, _MEMORY, integer=True).read(text, self))
-        if count > len(self._memory):
+        count = int(Number("", 1, MEMORY, integer=True).read(text, self))
+        if count > len(self._scan.memory):
             raise ScpiError(-222)
-        return self._shown([self._memory.popleft() for _ in range(count)])
+        return self._shown([self._scan.memory.popleft() for _ in range(count)])
 
     def take_block(self, text: str = "50000") -> str:
-        count = int(Number("", 1, _MEMORY, integer=True).read(text, self))
-        return block(self._shown([self._memory.popleft() for _ in range(min(count, len(self._memory)))]))
+        count = int(Number("", 1, MEMORY, integer=True).read(text, self))
+        return block(
+            self._shown([self._scan.memory.popleft() for _ in range(min(count, len(self._scan.memory)))])
+        )
 
     def last(self, *texts: str) -> str:
         values, channels = self._on(texts)
-        count = int(Number("", 1, _MEMORY, integer=True).read(values[0], self)) if values else 1
+        count = int(Number("", 1, MEMORY, integer=True).read(values[0], self)) if values else 1
         found: list[Reading] = []
         for channel in channels:
-            found += [reading for reading in self._memory if reading.channel == channel][-count:]
+            found += [reading for reading in self._scan.memory if reading.channel == channel][-count:]
         if not found:
             raise ScpiError(-230)
         return self._shown(found)
@@ -395,7 +297,7 @@ class Daq970aTwin:
 
     def _stamp(self, t_s: float, kind: str) -> str:
         if kind == "REL":
-            return f"{t_s - self._origin_s:012.3f}"
+            return f"{t_s - self._scan.started_s:012.3f}"
         moment = self.clock.utc.timestamp() + t_s - self.clock.now_s
         whole = type(self.clock.utc).fromtimestamp(moment, tz=self.clock.utc.tzinfo)
         return f"{whole:%Y,%m,%d,%H,%M,%S}.{whole.microsecond // 1000:03d}"
@@ -411,17 +313,14 @@ class Daq970aTwin:
     def monitor_data(self) -> str:
         if not self._monitored:
             raise ScpiError(-221)
-        kept = len(self._memory)
-        self._take(self._monitored, self.clock.now_s)
-        reading = self._memory.pop()
-        assert len(self._memory) <= kept
+        reading = self._measured(self._monitored, self.clock.now_s)
         self._delay_s += self._channel_s(self._monitored)
         return self._shown([reading])
 
     # Switches, outputs.
 
     def close(self, channels: tuple[int, ...]) -> None:
-        if set(channels) & set(self._scan):
+        if set(channels) & set(self._scan.channels):
             raise ScpiError(-221)
         for channel in channels:
             self._switch(channel, True)
@@ -472,7 +371,7 @@ class Daq970aTwin:
 
     def reset(self) -> None:
         """`*RST`: no scan, every relay open, defaults."""
-        self.abort()
+        self._scan.restore()
         self.open(tuple(self.switches))
         self._restore()
 
@@ -482,10 +381,10 @@ class Daq970aTwin:
         self.open(tuple(channel for channel in self.switches if slot in (0, channel // 100)))
 
     def preset_status(self) -> None:
-        self._status_group.enable = 0
+        self._scan.operation.enable = 0
 
     def operation(self) -> StatusGroup:
-        return self._status_group
+        return self._scan.operation
 
     def questionable(self) -> StatusGroup:
         return self._scpi.status.questionable[0]
@@ -505,7 +404,7 @@ class Daq970aTwin:
         return f"{self.clock.utc:%H,%M,%S}.{self.clock.utc.microsecond // 1000:03d}"
 
     def scan_time(self) -> str:
-        return self._stamp(self._origin_s, "ABS")
+        return self._stamp(self._scan.started_s, "ABS")
 
     def line_frequency(self) -> str:
         return str(self.options.line_hz)

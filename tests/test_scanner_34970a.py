@@ -279,7 +279,7 @@ def test_readings_of_other_channels_are_not_taken():
 def test_a_meter_that_never_measures_is_told():
     bench = scanner()
     bench.driver.prepare()
-    bench.twin._begin_sweep = lambda: None
+    bench.twin._scan._begin_sweep = lambda: None
 
     with pytest.raises(WireError, match=r"expected 4 readings within .* found 0"):
         bench.driver.scan()
@@ -350,6 +350,34 @@ def test_read_is_answered_when_the_scan_would_be_over():
     assert reply is not None
     assert reply.delay_s == pytest.approx(2 * CHANNEL_S + 0.002, abs=0.001)
     assert [float(text) for text in reply.data.split(b",")] == pytest.approx([3.2, 3.4], abs=0.001)
+
+
+def test_fetch_waits_for_the_rest_of_a_running_scan_and_keeps_its_times():
+    twin, clock, _ = device()
+    says(twin, "CONF:VOLT:DC 10,(@101,102);:TRIG:SOUR TIM;TIM 2;COUN 3;:FORM:READ:TIME ON;:INIT")
+    clock.sleep(2.08)  # in the second sweep, its first channel is done
+
+    reply = twin.handle(b"FETC?")
+
+    assert reply is not None
+    stamps = [float(text) for text in reply.data.split(b",")[1::2]]
+    sweep = np.array([CHANNEL_S, 2 * CHANNEL_S])
+    assert stamps == pytest.approx([*sweep, *(sweep + 2.0), *(sweep + 4.0)], abs=0.0006)
+    assert reply.delay_s == pytest.approx(4.0 + 2 * CHANNEL_S - 2.08 + 0.002, abs=0.001)
+    assert says(twin, "STAT:OPER:COND?") == "0"
+
+
+def test_fetch_does_not_wait_for_triggers():
+    twin, clock, _ = device()
+    says(twin, "CONF:VOLT:DC 10,(@101,102);:TRIG:SOUR BUS;COUN 2;:INIT;*TRG")
+    clock.sleep(0.07)
+
+    readings = says(twin, "FETC?").split(",")
+    says(twin, "*TRG")
+    clock.sleep(1.0)
+
+    assert len(readings) == 2
+    assert says(twin, "DATA:POIN?") == "+4"
 
 
 def test_a_bus_trigger_makes_one_sweep_each():
