@@ -121,7 +121,8 @@ def _floating(h: float, tap_v: float, bleed: bool, constant: Floats, state: Floa
         load_s += 1.0 / constant[K_BLEED_OHM]
     tap_v *= math.exp(-h * load_s / FILTER_F)
     test_v = abs(state[IN_OPEN_WIRE]) * TEST_A * h / FILTER_F
-    return max(0.0, tap_v - test_v) if tap_v > 0.0 else min(0.0, tap_v + test_v)
+    floating_v: float = max(0.0, tap_v - test_v) if tap_v > 0.0 else min(0.0, tap_v + test_v)
+    return floating_v
 
 
 @njit  # type: ignore[untyped-decorator]
