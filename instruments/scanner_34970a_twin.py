@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.clock import Clock
@@ -138,7 +139,7 @@ class Daq970aTwin:
         setting = self._configured(function, values)
         for channel in channels:
             delay_s = self._settings[channel].delay_s
-            self._settings[channel] = _copy(setting, delay_s=delay_s)
+            self._settings[channel] = replace(setting, delay_s=delay_s)
         self._scan.channels = tuple(sorted(set(channels)))
         self._scan.memory.clear()
 
@@ -420,11 +421,3 @@ class Daq970aTwin:
 
     def nothing(self) -> None:
         """Front panel and remote state: nobody looks at them here."""
-
-
-def _copy(setting: Setting, *, delay_s: float) -> Setting:
-    copy = Setting(setting.function)
-    for name in Setting.__slots__:
-        setattr(copy, name, getattr(setting, name))
-    copy.delay_s = delay_s
-    return copy
