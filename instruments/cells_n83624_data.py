@@ -153,6 +153,9 @@ class N83624Options(BaseModel):
         How often the driver asks for voltages and currents [s]; on CAN, how often the unit uploads them.
     discharge_s
         After an output was switched off, its fault relays may move this much later [s]. Project default.
+    hot_switching
+        Whether a fault may be put in while the channels hold voltage. The driver then takes the whole unit
+        off, moves the relay, and brings it back with the fault in. False: whoever asks switches off first.
     latency_s
         What the unit takes for one message to all channels [s]; an eighth of it to one channel's own port.
         Project default: public drivers leave 0.25 to 1 s between two commands, a user's measured mean is
@@ -173,6 +176,7 @@ class N83624Options(BaseModel):
     ovp_margin: Annotated[float, Field(gt=1.0)] = 1.05
     sample_s: Annotated[float, Field(ge=0.06)] = 0.1
     discharge_s: Annotated[float, Field(ge=0)] = 0.3
+    hot_switching: bool = False
     latency_s: Annotated[float, Field(ge=0)] = 0.02
     device_number: Annotated[int, Field(ge=1, le=10)] = 1
     bitrate: Annotated[int, Field(gt=0)] = 250_000

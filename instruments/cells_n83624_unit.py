@@ -94,6 +94,7 @@ class N83624Unit:
         self.max_v = min(max_v, options.rated_v)
         self._limit_a = min(max_a, options.rated_a, options.current_limit_a)
         self.cells, self.first_cell = options.cells, options.first_cell
+        self.hot_switching = options.hot_switching
         self._channels = ALL[: options.cells]
         self.faults = tuple(
             f"channel_{kind}_{self.first_cell + k}" for kind in RELAYS for k in range(self.cells)

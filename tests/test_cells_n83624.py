@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from bench.clock import Clock
 from bench.errors import InstrumentRefused, StationInvalid
+from bench.fault_rules import FaultRules, Live
+from bench.station_file import FaultRulesEntry
 from instruments import roles
 from instruments.cells_n83624 import N83624, commands, header
 from instruments.cells_n83624_can import EXCHANGES as CAN_EXCHANGES
@@ -442,6 +444,18 @@ def test_a_relay_that_does_not_move_is_told():
         bench.driver.insert("channel_short_3")
 
     assert bench.driver.tripped() == {3: "voltage or current at the port of a fault relay"}
+
+
+@pytest.mark.parametrize(("options", "objects"), [({}, True), ({"hot_switching": True}, False)])
+def test_the_benchs_rules_let_a_live_unit_switch_itself_only_if_it_says_so(
+    options: dict[str, bool], objects: bool
+):
+    live = Live(lambda _: 0.0, lambda: 80.0, lambda: True)
+    rules = FaultRules(FaultRulesEntry(), rest_current_a=2.0, live=live)
+
+    found = rules.objection("channel_open_3", "cells", unit(**options).driver, inserting=True)
+
+    assert ("must not leave a live stack" in found) == objects
 
 
 def test_it_is_both_roles():
