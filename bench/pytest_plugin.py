@@ -53,10 +53,14 @@ _OPTIONS: dict[str, tuple[str, str]] = {
         "that; =on, and run if it fits; =off (default: on, if anything of the station is real)",
     ),
     "bench-longest": ("", "leave out scenarios that take longer than that in their rehearsal [s]"),
+    "bench-certify": (
+        "",
+        "certification run: starts only with real instruments, identified and calibrated, and a plan",
+    ),
     "bench-rehearse": ("", "write what each scenario asks for into this file, on stand-ins only"),
 }
 #: Options that mean something without a value.
-_ALONE = {"bench-plan": "only"}
+_ALONE = {"bench-plan": "only", "bench-certify": "yes"}
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -206,6 +210,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         rule=_option(config, "bench-rule"),
         results=Path(_option(config, "bench-results")),
         sim=_option(config, "bench-sim"),
+        certify=_option(config, "bench-certify") in ("yes", "true", "1"),
         requirements=Path(
             _option(config, "bench-requirements") or items[0].path.parent / "requirements.toml"
         ),
@@ -214,9 +219,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         campaign = _campaign(config, options, items)
     except BenchError as error:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+    _demand_certifiable(config, campaign)
     config.stash[_CAMPAIGN] = campaign
     if threading.current_thread() is threading.main_thread():
         config.stash[_SIGTERM] = signal.signal(signal.SIGTERM, _stop)
+
+
+def _demand_certifiable(config: pytest.Config, campaign: Campaign) -> None:
+    """Every reason against a certification, once, before the first scenario."""
+    try:
+        campaign.demand_certifiable()
+    except BenchError as error:
+        _say(config, f"{type(error).__name__}: {error}")
+        campaign.seal()
+        pytest.exit("no certification; nothing was energised", returncode=error.exit_code)
 
 
 def _scenario_of(item: pytest.Item) -> tuple[str, tuple[str, ...]]:

@@ -41,6 +41,7 @@ from bench.reference import Reference
 from bench.sim import SimClient
 from bench.station import SafeReport, Station, check_defects, check_drivers
 from bench.station.drivers import load_driver
+from bench.station.fitness import demand_certifiable, standing_doubts
 from bench.station_file import load_station
 from bench.verdict import DecisionRule, Verdict, worst
 from dut_profiles.profile import find_profile, load_profile
@@ -63,6 +64,7 @@ class Options:
     results: Path
     requirements: Path
     sim: str = ""
+    certify: bool = False
 
 
 @dataclass(slots=True)
@@ -284,6 +286,35 @@ class Campaign:
         with contextlib.suppress(OSError):  # the disk is full: the report is in the message of the scenario
             self._open_writer(None).attach(f"guard-{number}.json", to_json(as_json(report)))
 
+    def demand_certifiable(self) -> None:
+        """For a certification: ask every instrument who it is, and let nothing start in doubt.
+
+        Raises
+        ------
+        NotReady
+            With every doubt at once. Nothing was energised.
+        UnsafeState
+            If an instrument that was only asked for its name is not off.
+        """
+        if not self.options.certify:
+            return
+        station = None
+        if not self.file.is_served:  # its parts are stand-ins, whoever they say they are
+            station = self.station(PackState())
+            try:
+                station.identify()
+            finally:
+                station.close()
+        demand_certifiable(self.file, self._doubts(station))
+
+    def _doubts(self, station: Station | None) -> tuple[str, ...]:
+        """What keeps this run from being a certification."""
+        asked = () if self.options.certify else ("no certification was asked for (--bench-certify).",)
+        skipped = ("the plan was skipped (--bench-plan=off).",) if self.plan_skipped else ()
+        today = datetime.now(UTC).date()
+        found = station.doubts if station is not None else standing_doubts(self.file, today)
+        return (*asked, *skipped, *found)
+
     def station(self, pack: PackState) -> Station:
         """A station for one scenario, not open yet."""
         sim = self._running_sim()
@@ -294,6 +325,7 @@ class Campaign:
             pack=pack,
             defects=self.defects,
             addresses=sim.addresses if sim else None,
+            certify=self.options.certify,
         )
         if sim is not None:
             sim.power_cycle(
@@ -405,6 +437,8 @@ class Campaign:
             profile_text = profile_path.read_text(encoding="utf-8")
             station_text = self.file.path.read_text(encoding="utf-8")
             self._writer = EvidenceWriter(folder, self._info(station), profile_text, station_text)
+            if self.plan:
+                self._writer.attach("plan.json", self.plan.encode())
         return self._writer
 
     def _info(self, station: Station | None) -> RunInfo:
@@ -422,6 +456,8 @@ class Campaign:
             defect=self.defects[0].name if self.defects else None,
             command_line=self._command_line,
             clauses=self.clauses,
+            kind="certification" if self.options.certify else "development",
+            doubts=self._doubts(station),
         )
 
     def _station_info(self, station: Station | None) -> StationInfo:

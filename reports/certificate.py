@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import resources
@@ -79,6 +79,7 @@ def certificate_data(evidence: Evidence) -> dict[str, object]:
         "run": asdict(run),
         "verdict": str(run_verdict(evidence)),
         "counts": counts(found),
+        "doubts": _doubts(run.doubts),
         "rule": RULES[run.decision_rule],
         "twins": [r.role for r in run.station.roles if r.twin or r.address.startswith("twin://")],
         "rows": [_row(row) for row in found],
@@ -94,6 +95,11 @@ def certificate_data(evidence: Evidence) -> dict[str, object]:
         ],
         "seal": asdict(evidence.seal),
     }
+
+
+def _doubts(doubts: Iterable[str]) -> list[str]:
+    """What a certification run would not have started with. Emulated parts have notes of their own."""
+    return [doubt for doubt in doubts if not doubt.startswith("emulated, ")]
 
 
 def _row(row: Row) -> dict[str, object]:

@@ -9,6 +9,7 @@ import pytest
 
 from bench.emulated_bms.defects import SeededDefect
 from bench.station import Station
+from instruments.supply_rp7900 import Rp7900
 from tests.tiny_suites import CLAUSES, PASSES, clean_environment, run, runs_in, scenario
 
 pytest_plugins = ["pytester"]
@@ -244,7 +245,55 @@ address = "can:virtual:nowhere"
         options=("--bench-station=real.toml", "--bench-defect=D06_no_debounce"),
     )
 
-    assert_refused(done, "real.toml", "[dut] address: expected twin://dut", "can:virtual:nowhere")
+    assert_refused(done, "real.toml", "[dut] address: expected an emulated BMS", "can:virtual:nowhere")
+
+
+# -- certification ------------------------------------------------------------------------------------
+
+
+def test_a_run_that_nobody_asked_to_certify_is_development_and_says_why(pytester: pytest.Pytester) -> None:
+    done = run(pytester, scenario("bench.wait(0.1)\nassert 1 == 1", arguments="bench"))
+
+    assert done.evidence is not None
+    assert done.evidence.run.kind == "development"
+    assert [doubt.partition(":")[0] for doubt in done.evidence.run.doubts] == [
+        "no certification was asked for (--bench-certify).",
+        "emulated, not real",
+    ]
+
+
+def test_a_plan_that_was_declined_is_on_record(pytester: pytest.Pytester) -> None:
+    done = run(pytester, scenario(PASSES), options=("--bench-plan=off",))
+
+    assert done.evidence is not None
+    assert "the plan was skipped (--bench-plan=off)." in done.evidence.run.doubts
+
+
+def test_a_certification_does_not_start_on_stand_ins(pytester: pytest.Pytester) -> None:
+    options = ("--bench-plan=off", "--bench-certify")
+    done = run(pytester, scenario(PASSES, arguments="bench"), options=options)
+
+    assert done.exit_code == 40
+    assert done.evidence is None
+    assert "  - the plan was skipped (--bench-plan=off)." in done.text
+    assert "  - emulated, not real: charger, regen, load, " in done.text
+    assert "no certification; nothing was energised" in done.text
+
+
+def test_a_certification_asks_the_instruments_and_prepares_none(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared: list[str] = []
+    monkeypatch.setattr(Rp7900, "prepare", lambda self: prepared.append("charger"))
+    shipped = (Path(__file__).parents[1] / "bench/stations/emulated.toml").read_text(encoding="utf-8")
+    text = shipped.replace('"twin://charger"', '"twin://charger"\nserial = "MY99"', 1)
+    (pytester.path / "mine.toml").write_text(text, encoding="utf-8")
+    options = ("--bench-station=mine.toml", "--bench-certify")
+    done = run(pytester, scenario(PASSES, arguments="bench"), options=options)
+
+    assert done.exit_code == 40
+    assert "  - [roles.charger] at twin://charger: expected serial 'MY99', found identity " in done.text
+    assert prepared == []
 
 
 # -- manners ------------------------------------------------------------------------------------------

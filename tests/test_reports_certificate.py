@@ -64,6 +64,36 @@ def test_it_says(text: str, sentence: str) -> None:
     assert sentence in text
 
 
+def test_a_development_run_says_so_on_its_first_page_and_why(tmp_path: Path) -> None:
+    doubts = (
+        "no certification was asked for (--bench-certify).",
+        "emulated, not real: charger, cells, dut.",
+        "[roles.cells] calibration: expected a due date and a certificate, found none.",
+    )
+    run = sample.run_info(doubts=doubts)
+    path = certificate.render(_of(tmp_path, sample.overvoltage_result(opened_s=7.3), run=run), tmp_path)
+
+    first = re.sub(r"\s+", " ", pypdf.PdfReader(path).pages[0].extract_text().replace("\u200b", ""))
+    assert "DEVELOPMENT RUN" in first
+    assert "Not a certification run. What speaks against one:" in first
+    assert doubts[0] in first
+    assert doubts[2] in first
+    # Emulated parts have notes of their own.
+    assert "emulated, not real" not in first
+    assert "The device under test is emulated." in first
+
+
+def test_a_certification_has_no_such_mark(tmp_path: Path) -> None:
+    run = sample.run_info(kind="certification")
+    result = sample.overvoltage_result(opened_s=7.3)
+
+    found = _text(certificate.render(_of(tmp_path, result, run=run), tmp_path))
+
+    assert "DEVELOPMENT RUN" not in found
+    assert "Not a certification run" not in found
+    assert "certification run nightly" in found  # the head of each further page
+
+
 def test_the_seal_and_the_profile_hash_are_printed_in_full(text: str, evidence: Evidence) -> None:
     squeezed = text.replace(" ", "")
     assert evidence.seal.head in squeezed

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from bench.cli.program import DUT_HELP, ROOT, STATION_HELP, STYLE, AsJson, app, console
 from bench.cli.report import render_all, report_names
+
+if TYPE_CHECKING:
+    from bench.plan import Plan
 
 
 @app.command()
@@ -27,6 +30,16 @@ def run(
     ] = "",
     suite: Annotated[Path, typer.Option(help="Folder or file with scenarios.")] = ROOT / "test_suites",
     results: Annotated[Path | None, typer.Option(help="Folder for results. Default: results.")] = None,
+    plan: Annotated[
+        bool | None,
+        typer.Option(
+            "--plan/--no-plan", help="Only plan; or run a real station without. Default: plan, then run it."
+        ),
+    ] = None,
+    longest: Annotated[float | None, typer.Option(help="Leave out scenarios that take longer [s].")] = None,
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Start only if nothing speaks against a certification.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the suite, then write every report from the sealed evidence.
@@ -41,6 +54,9 @@ def run(
         "defects-from": defects_from,
         "rule": rule,
         "results": results,
+        "plan": {True: "only", False: "off", None: None}[plan],
+        "longest": longest,
+        "certify": "yes" if certify else None,
     }
     arguments = [
         str(suite),
@@ -52,8 +68,10 @@ def run(
         *(f"--bench-{name}={value}" for name, value in given.items() if value is not None),
         *(["-k", select] if select else []),
     ]
-    code, folder = _run_pytest(arguments, quiet=as_json)
+    code, folder, planned = _run_pytest(arguments, quiet=as_json)
     if folder is None:
+        if as_json and planned is not None:
+            print(planned.as_json())
         raise typer.Exit(code)
     paths = render_all(folder, folder, report_names())
     summary = json.loads(paths["summary"].read_text(encoding="utf-8"))
@@ -68,12 +86,16 @@ def run(
     raise typer.Exit(code)
 
 
-def _run_pytest(arguments: list[str], *, quiet: bool) -> tuple[int, Path | None]:
-    """Run pytest in this process; its exit code and the run's folder."""
+def _run_pytest(arguments: list[str], *, quiet: bool) -> tuple[int, Path | None, Plan | None]:
+    """Run pytest in this process; its exit code, the run's folder, and the plan if one was made."""
     import pytest
 
     class Sealed:
         folder: Path | None = None
+        plan: Plan | None = None
+
+        def pytest_bench_planned(self, plan: Plan) -> None:
+            self.plan = plan
 
         def pytest_bench_sealed(self, run_folder: Path) -> None:
             self.folder = run_folder
@@ -86,11 +108,12 @@ def _run_pytest(arguments: list[str], *, quiet: bool) -> tuple[int, Path | None]
         code = int(pytest.main(arguments, plugins=[sealed]))
     finally:
         sys.stdout = stdout
-    return code, sealed.folder
+    return code, sealed.folder, sealed.plan
 
 
 def _print_verdicts(summary: dict[str, Any]) -> None:
-    table = Table(title=f"Verdict: {summary['verdict']}", title_style=STYLE.get(summary["verdict"], ""))
+    title = f"Verdict: {summary['verdict']} ({summary['run']['kind']} run)"
+    table = Table(title=title, title_style=STYLE.get(summary["verdict"], ""))
     table.add_column("id")
     table.add_column("title", no_wrap=True, overflow="ellipsis", max_width=64)
     table.add_column("verdict")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bench.record import Event
 from bench.verdict import DecisionRule, Judgement, Verdict
@@ -63,6 +64,7 @@ class RunInfo:
     """Who ran what, when and with which bench. `defect`: seeded into an emulated DUT, else None.
 
     `interrupted`: why the run ended before its time and was sealed by somebody else; "" if it ended itself.
+    `kind`: a certification starts only if nothing speaks against it; `doubts` are what did, in words.
     """
 
     run: str
@@ -78,6 +80,8 @@ class RunInfo:
     command_line: str = ""
     clauses: tuple[Clause, ...] = ()
     interrupted: str = ""
+    kind: Literal["certification", "development"] = "development"
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
