@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from bench.errors import Inconclusive, NotApplicable, NotReady
 from bench.station import Station
@@ -15,6 +15,16 @@ START_S = 3.0
 
 #: How well a pack is prepared to the state of charge that a scenario asks for; project default.
 PREPARED_WITHIN = 0.01
+
+#: Roles as a person would say them.
+ROLE_WORDS = {
+    "cells": "cell emulator",
+    "charger": "charger",
+    "load": "electronic load",
+    "meter": "digitizer on the pack current",
+    "regen": "source for regeneration",
+    "thermistors": "thermistor simulator",
+}
 
 #: Charger voltage over the declared charge voltage, so that the DUT and not the charger ends the charge:
 #: upper limit charging voltage plus 10 %, IEC 62619:2022 8.2.2.
@@ -47,26 +57,36 @@ class Bench:
     def cells(self) -> CellStimulus:
         """The cell emulator."""
         if self._cells is None:
-            self._cells = CellStimulus(self.station.role("cells"), self.clock, self.record)
+            self._cells = CellStimulus(self._role("cells"), self.clock, self.record)
         return self._cells
 
     @property
     def charger(self) -> roles.Supply:
         """The charger at the charge port."""
-        supply: roles.Supply = self.station.role("charger")
+        supply: roles.Supply = self._role("charger")
         return supply
 
     @property
     def load(self) -> roles.Load:
         """The electronic load on the bus."""
-        load: roles.Load = self.station.role("load")
+        load: roles.Load = self._role("load")
         return load
+
+    @property
+    def regen(self) -> roles.Supply:
+        """The machine that feeds back into the bus."""
+        supply: roles.Supply = self._role("regen")
+        return supply
 
     @property
     def meter(self) -> roles.Meter:
         """The digitizer on the pack current."""
-        meter: roles.Meter = self.station.role("meter")
+        meter: roles.Meter = self._role("meter")
         return meter
+
+    def has(self, role: str) -> bool:
+        """Whether somebody on this station fills `role`."""
+        return role in self.station.by_role
 
     def needs(self, *features: str) -> None:
         """Leave the scenario as not applicable unless the DUT's dialect offers every one of `features`."""
@@ -151,8 +171,7 @@ class Bench:
         pack = self.profile.pack
         voltage_v = pack.cells * pack.upper_limit_charging_v * OVERCHARGE
         self.record.note("stimulus", f"regeneration {current_a:g} A", current_a=current_a)
-        regen: roles.Supply = self.station.role("regen")
-        regen.source(voltage_v=voltage_v, current_a=current_a)
+        self.regen.source(voltage_v=voltage_v, current_a=current_a)
 
     def rest(self) -> None:
         """Charger, regeneration and load off."""
@@ -166,13 +185,14 @@ class Bench:
         where = "all sensors" if sensor is None else f"sensor {sensor}"
         shown = f"{temperature_degc:g} °C" if isinstance(temperature_degc, int | float) else "a pattern"
         self.record.note("stimulus", f"{where} to {shown}", sensor=sensor)
-        thermistors: roles.Thermistors = self.station.role("thermistors")
+        thermistors: roles.Thermistors = self._role("thermistors")
         thermistors.set(temperature_degc=temperature_degc, sensor=sensor)
 
     def insert(self, fault: str) -> None:
         """Put a wiring fault in."""
+        box = self._box(fault)
         self.record.note("fault", f"{fault} inserted", fault=fault, active=True)
-        self.station.fault_box(fault).insert(fault)
+        box.insert(fault)
 
     def remove(self, fault: str) -> None:
         """Take a wiring fault out."""
@@ -185,15 +205,17 @@ class Bench:
         `condition` is one of `bench.plant.conditions.CONDITIONS`, in the unit that its name says. No
         instrument can do this to a real cell: on a rack, the scenario is not applicable.
         """
-        if self.station.rack is None:
+        conditions = self.station.conditions
+        if conditions is None:
             raise NotApplicable(f"{condition} inside a cell can be set on an emulated pack only")
-        self.station.rack.conditions.set(condition, value, group=cell)
+        conditions.set(condition, value, group=cell)
         self.record.note("stimulus", f"cell {cell}: {condition} {value:g}", cell=cell)
 
     def cut_power(self) -> None:
         """Take the DUT's auxiliary supply away."""
+        box = self._box("dut_supply_open")
         self.record.note("power", "auxiliary supply of the DUT cut", on=False)
-        self.station.fault_box("dut_supply_open").insert("dut_supply_open")
+        box.insert("dut_supply_open")
 
     def restore_power(self) -> None:
         """Give it back."""
@@ -222,7 +244,22 @@ class Bench:
 
     def publish_every(self, period_s: float) -> None:
         """Slow the measured traces down for long runs, or speed them up, where the instrument can."""
+        if not self.has("cells"):
+            return  # whatever measures, does so in its own time
         change = getattr(self.station.role("cells"), "set_publish_period", None)
         if change is None:
             raise NotReady("the cell emulator of this station has a fixed sampling period")
         change(period_s)
+
+    def _role(self, name: str) -> Any:
+        """What stands for a role; a scenario that needs one which the station lacks is not applicable."""
+        if not self.has(name):
+            raise NotApplicable(f"this station has no {ROLE_WORDS[name]}")
+        return self.station.role(name)
+
+    def _box(self, fault: str) -> roles.FaultBox:
+        """The box that makes a fault; without one a scenario is not applicable."""
+        boxes = [box for box in self.station.by_role.values() if isinstance(box, roles.FaultBox)]
+        if not any(fault in box.faults for box in boxes):
+            raise NotApplicable(f"this station has no relay for the fault {fault}")
+        return self.station.fault_box(fault)

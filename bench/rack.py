@@ -6,7 +6,7 @@ One clock job advances the plant and then lets the BMS run its task, every 10 ms
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +26,15 @@ from bench.wires.transcript import Transcript
 from dut_profiles.profile import Profile
 
 TICK_S = 0.01
+
+#: What is around a board: inputs that sense a voltage hang on the contactors' stand-ins, with a small
+#: capacitor in the place of the bus. No supply but what an instrument feeds. Project defaults.
+_BOARD: dict[str, Any] = {
+    "board": True,
+    "bus_capacitance_f": 10e-6,
+    "bus_leak_ohm": 100e3,
+    "supply_v": 0.0,
+}
 
 #: Twins and polls follow the physics of the same instant.
 ORDER_PHYSICS, ORDER_POLL = -100, 60
@@ -82,13 +91,23 @@ class Rack:
         The pack at the start.
     defects
         Applied to the BMS before its first task.
+    board
+        The DUT is the board of the BMS alone: there is no pack, and nothing feeds it but instruments.
     """
 
     def __init__(
-        self, profile: Profile, clock: Clock, *, seed: int, pack: PackState, defects: Sequence[Defect] = ()
+        self,
+        profile: Profile,
+        clock: Clock,
+        *,
+        seed: int,
+        pack: PackState,
+        defects: Sequence[Defect] = (),
+        board: bool = False,
     ) -> None:
         self.profile, self.clock = profile, clock
-        self.plant = Plant(_plant_spec(profile, pack, seed))
+        spec = plant_spec(profile, pack, seed)
+        self.plant = Plant(replace(spec, **_BOARD) if board else spec)
         self.memory = Memory()
         self.hub = CanHub(clock, bitrate=int(profile.communication.bitrate))
         self._node = self.hub.attach("dut", self._receive)
@@ -156,7 +175,7 @@ class Rack:
         self.bms.receive(can_id, data)
 
 
-def _plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
+def plant_spec(profile: Profile, pack: PackState, seed: int) -> PlantSpec:
     """The pack behind the emulated DUT: what the profile declares, and otherwise the plant's defaults."""
     thermistor, balancing = profile.thermistor, profile.balancing
     special = dict(pack.soc_of_cell)

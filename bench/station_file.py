@@ -36,8 +36,8 @@ class _Connected(_Section):
 
     @property
     def is_twin(self) -> bool:
-        """Whether a stand-in in this process answers there."""
-        return self.address.startswith("twin://")
+        """Whether nothing outside of this process is there: a stand-in, or the pack model."""
+        return self.address.startswith("twin://") or self.is_model
 
     @property
     def is_served(self) -> bool:
@@ -48,6 +48,11 @@ class _Connected(_Section):
     def is_emulated(self) -> bool:
         """Whether a stand-in answers there, here or in a child process."""
         return self.is_twin or self.is_served
+
+    @property
+    def is_model(self) -> bool:
+        """Whether the bench's own pack model is there, which stands in for no instrument."""
+        return self.address.startswith("model://")
 
     @property
     def terminal(self) -> str:
@@ -66,7 +71,8 @@ class RoleEntry(_Connected):
 
     `address` is what the wire library takes (`TCPIP::192.0.2.21::5025::SOCKET`, `/dev/ttyUSB0`,
     `tcp://host:502`, `can:<interface>:<channel>`), `twin://<terminal>` for its stand-in in this process, or
-    `sim+<door>://<terminal>` for its stand-in in a child process, behind a real port.
+    `sim+<door>://<terminal>` for its stand-in in a child process, behind a real port. `model://<terminal>` is
+    the bench's own pack model, around a board without a pack.
     """
 
     driver: str = Field(pattern=r"^[\w.]+:\w+$", description="module:Class")
@@ -87,6 +93,29 @@ class RoleEntry(_Connected):
 
 class DutEntry(_Connected):
     """Where the DUT is connected; its protocol and speed are in the profile."""
+
+    supply_v: Positive | None = Field(
+        default=None, description="what the role auxiliary feeds it with, once all else is prepared [V]"
+    )
+    supply_a: Positive | None = Field(default=None, description="and at most this current [A]")
+
+
+class ModelEntry(_Section):
+    """The pack around a board that has none: computed by the bench, shown through instruments.
+
+    Cells, capacity and sensors are those of the DUT profile, the state of charge is the scenario's.
+    """
+
+    contactors: str = Field(
+        default="cells", description="role whose inputs read the relays in the place of the contactors"
+    )
+    step_s: Positive = Field(default=0.01, description="step of the model, and of the shunt's signal [s]")
+    cells_s: Positive = Field(default=0.05, description="how often cell voltages go out, at most [s]")
+    temperatures_s: Positive = Field(default=1.0, description="how often temperatures go out, at most [s]")
+
+
+#: What `model://` can lead to.
+MODEL_TERMINALS = ("charger", "regen", "load")
 
 
 class SafeStateEntry(_Section):
@@ -156,6 +185,9 @@ class StationFile(_Section):
     ratings: RatingsEntry = RatingsEntry()
     fault_rules: FaultRulesEntry = FaultRulesEntry()
     lease: LeaseEntry = LeaseEntry()
+    model: ModelEntry | None = Field(
+        default=None, description="for a board without a pack: the pack that the bench computes"
+    )
     path: Path = Field(default=Path(), exclude=True)
 
     @property
@@ -206,7 +238,7 @@ def _check(station: StationFile) -> None:
             expected='"wall", because a real port does not follow virtual time',
             found=f'"virtual" with real ports for {", ".join(ported)}',
         )
-    twins = [name for name, entry in entries.items() if entry.is_twin]
+    twins = [name for name, entry in entries.items() if entry.is_twin and not entry.is_model]
     if station.is_served and twins:
         raise StationInvalid(
             f"{path}: [roles.{twins[0]}] address",
@@ -220,11 +252,45 @@ def _check(station: StationFile) -> None:
             expected="1, because a real instrument does not follow a fast clock",
             found=f"{station.speed:g} with real addresses for {', '.join(real)}",
         )
+    _check_model(station)
+    if station.dut.supply_v is not None and ("auxiliary" not in station.roles or not station.dut.supply_a):
+        raise StationInvalid(
+            f"{path}: [dut] supply_v",
+            expected="supply_a beside it, and [roles.auxiliary] to feed it",
+            found=f"supply_a {station.dut.supply_a}, roles {', '.join(station.roles)}",
+        )
     if unknown := [name for name in station.safe_state.order if name not in station.roles]:
         raise StationInvalid(
             f"{path}: [safe_state] order",
             expected=f"roles {', '.join(station.roles)}",
             found=repr(unknown[0]),
+        )
+
+
+def _check_model(station: StationFile) -> None:
+    """A model needs what shows it to the board, and only with a model can a role act on it."""
+    path, model = station.path, station.model
+    if model is None:
+        if acting := [name for name, entry in station.roles.items() if entry.is_model]:
+            raise StationInvalid(
+                f"{path}: [roles.{acting[0]}] address",
+                expected="a table [model] beside it",
+                found=repr(station.roles[acting[0]].address),
+            )
+        return
+    there = {*station.roles, *(name.partition("_")[0] for name in station.roles)}
+    if missing := [name for name in ("cells", "shunt", model.contactors) if name not in there]:
+        raise StationInvalid(
+            f"{path}: [model]",
+            expected=f"[roles.{missing[0]}], through which the board sees the model and is seen",
+            found=f"roles {', '.join(station.roles)}",
+        )
+    powered = [name for name in MODEL_TERMINALS if name in station.roles and not station.roles[name].is_model]
+    if powered:
+        raise StationInvalid(
+            f"{path}: [roles.{powered[0]}] address",
+            expected=f"model://{powered[0]}, for a board has no power path",
+            found=repr(station.roles[powered[0]].address),
         )
 
 

@@ -12,7 +12,10 @@ from typing import Any
 
 from bench.errors import StationInvalid
 
-#: Name of a point to its unit; `[k]` counts cells from 0.
+#: Main contacts in the order of a meter terminal.
+SWITCHES = ("main_minus", "main_plus", "precharge", "charge", "pyro")
+#: Name of a point to its unit; `[k]` counts cells from 0. Unit "1" is a state: whoever reads it as a voltage,
+#: such as that of an auxiliary contact, has to say where half of it is.
 UNITS = {
     "cell_v": "V",
     "temperature_degc": "degC",
@@ -21,8 +24,9 @@ UNITS = {
     "charger_v": "V",
     "supply_v": "V",
     "current_a": "A",
+    **{f"switch.{switch}": "1" for switch in SWITCHES},
 }
-_NAME = re.compile(r"(\w+?)(?:\[(\d+)\])?\Z")
+_NAME = re.compile(r"([\w.]+?)(?:\[(\d+)\])?\Z")
 _OF_CELL = {"cell_v", "temperature_degc"}
 
 
@@ -61,6 +65,12 @@ def probe(where: str, terminal: Any, point: str) -> Callable[[], float]:
         If there is no such point, or the terminal does not lead to it.
     """
     name, cell = split(where, point)
+    kind, _, switch = name.partition(".")
+    if kind == "switch":
+        meter, index = getattr(terminal, "meter", terminal), SWITCHES.index(switch)
+        if not hasattr(meter, "switch_closed"):
+            raise StationInvalid(where, expected=f"a terminal with 'meter' for {point}", found="none")
+        return lambda: float(meter.switch_closed[index])
     needed, attribute = {
         "cell_v": ("cells", "actual_voltage_v"),
         "temperature_degc": ("thermocouples", "temperature_degc"),

@@ -45,17 +45,15 @@ def _follow(bench: Bench, power_w: np.ndarray) -> None:
         current_a = float(power) / pack_v
         if current_a < -0.5:
             if regenerating:
-                bench.station.role("regen").off()
+                bench.regen.off()
             regenerating = False
             bench.load.sink(current_a=-current_a)
         else:
             bench.load.off()
             if current_a > 0.5:
-                bench.station.role("regen").source(
-                    voltage_v=bench.profile.pack.cells * 3.6, current_a=current_a
-                )
+                bench.regen.source(voltage_v=bench.profile.pack.cells * 3.6, current_a=current_a)
             elif regenerating:
-                bench.station.role("regen").off()
+                bench.regen.off()
             regenerating = current_a > 0.5
         bench.wait(1.0)
         pack_v = float(bench.record["pack_v"].last)

@@ -61,16 +61,16 @@ def test_the_board_sees_a_current_that_does_not_flow(board: Plant) -> None:
     assert board.truth.charge_ah == pytest.approx(0.0, abs=1e-6)
 
 
-def test_the_bench_sees_the_coils_and_the_board_its_contacts(board: Plant) -> None:
+def test_the_bench_and_the_board_see_the_contacts_of_the_relays(board: Plant) -> None:
     board.port.coil[0] = True
 
     board.step(0.01)
 
     # A relay needs 25 ms to close.
-    assert board.terminal("meter").switch_closed.tolist() == [True, False, False, False, True]
-    assert not board.port.feedback[0]
+    assert board.terminal("meter").switch_closed.tolist() == [False, False, False, False, True]
     board.step(0.05)
-    assert board.port.feedback[0]
+    assert board.terminal("meter").switch_closed.tolist() == [True, False, False, False, True]
+    assert board.port.feedback.tolist() == [True, False, False, False, True]
 
 
 def test_a_broken_shunt_wire_is_a_current_of_zero(board: Plant) -> None:

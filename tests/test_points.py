@@ -25,6 +25,7 @@ TERMINAL = SimpleNamespace(
         ("pack_v", 6.5),
         ("current_a", -12.0),
         ("supply_v", 12.0),
+        ("switch.main_minus", 0.0),
     ],
 )
 def test_a_probe_reads_the_terminal_it_is_wired_to(point, value):
@@ -40,8 +41,30 @@ def test_a_probe_reads_the_present():
     assert read() == 81.5
 
 
+def test_a_switch_is_one_where_its_contact_is_closed():
+    read = probe("here", TERMINAL, "switch.charge")
+
+    TERMINAL.meter.switch_closed[3] = True
+
+    assert read() == 1.0
+    assert probe("here", TERMINAL.meter, "switch.charge")() == 1.0
+    assert probe("here", TERMINAL.meter, "switch.main_plus")() == 0.0
+
+
 @pytest.mark.parametrize(
-    "point", ["cell_v", "pack_v[0]", "cell_v[-1]", "cell_v[x]", "nothing", "", "cell_v[1]x"]
+    "point",
+    [
+        "switch",
+        "switch.pedal",
+        "switch.charge[0]",
+        "cell_v",
+        "pack_v[0]",
+        "cell_v[-1]",
+        "cell_v[x]",
+        "nothing",
+        "",
+        "cell_v[1]x",
+    ],
 )
 def test_what_is_no_point_is_refused_with_the_list_of_points(point):
     with pytest.raises(StationInvalid, match=r"station.toml: expected a point cell_v\[k\]"):

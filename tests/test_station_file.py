@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import StationInvalid
-from bench.station_file import find_station, load_station
+from bench.station_file import STATION_DIR, find_station, load_station
 from bench.station_values import resolved
 from dut_profiles.profile import load_profile
 
@@ -46,7 +46,10 @@ def test_a_good_file_is_read_as_it_is_written(path: Path) -> None:
     assert list(station.connected()) == ["charger", "dut"]
 
 
-@pytest.mark.parametrize("name", ["emulated", "rack_example"])
+SHIPPED = sorted(path.stem for path in STATION_DIR.glob("*.toml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_station_loads(name: str) -> None:
     assert load_station(name).name == name
     assert find_station(name).is_file()
@@ -196,7 +199,7 @@ def test_a_station_that_is_not_there_is_told_with_those_that_are(name: str) -> N
         find_station(name)
 
     assert str(caught.value) == (
-        f"station: expected a TOML file or one of: emulated, rack_example, found {name!r}."
+        f"station: expected a TOML file or one of: {', '.join(SHIPPED)}, found {name!r}."
     )
 
 
@@ -223,8 +226,8 @@ def test_a_value_that_the_profile_does_not_have_is_told(value: str) -> None:
         resolved("mine.toml: [roles.cells.options]", {"cells": value}, load_profile("hd_lfp_24s"))
 
     assert str(caught.value) == (
-        "mine.toml: [roles.cells.options] cells: expected $sense_wires or a value of the profile such as "
-        f"$pack.cells, found {value!r}."
+        "mine.toml: [roles.cells.options] cells: expected $sense_wires, $scanned_pack or a value of the "
+        f"profile such as $pack.cells, found {value!r}."
     )
 
 

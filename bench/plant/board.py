@@ -1,8 +1,8 @@
 """A BMS board on a bench without a pack: what its inputs are wired to when no cell and no shunt is there.
 
 Behind the taps is the cell emulator or nothing, at the thermistor inputs the simulator or nothing, at the
-shunt input the millivolts that an instrument puts there. The contactors are small relays that switch nothing
-but the emulator's stack onto the voltage inputs; the bench sees their coils.
+shunt input the millivolts that an instrument puts there. Small relays stand in for the contactors, because a
+board wants to see auxiliary contacts; they switch nothing but the emulator's stack onto the voltage inputs.
 """
 
 from __future__ import annotations
@@ -41,8 +41,6 @@ class BoardWiring:
             actual_voltage_v=sensor[at.SENSOR_V],
         )
         self.shunt = ShuntTerminal(spec.shunt_ohm)
-        #: What drives each contactor, and whether the pyro switch is intact; shape (5,).
-        self.driven = np.zeros(len(at.SWITCHES), dtype=np.bool_)
         arrays.group_flag[at.CONNECTED] = True
         arrays.sensor_connected[:] = True
         for row in (at.CELL_V, at.AFE_V, at.CHANNEL_V):
@@ -72,5 +70,3 @@ class BoardWiring:
         port.comparator_tripped, port.comparator_trip_s = shunt.tripped, shunt.trip_s
         if shunt.tripped:
             arrays.switch[at.COIL, at.PYRO] = True
-        self.driven[:] = arrays.switch[at.COIL]
-        self.driven[at.PYRO] = arrays.switch[at.CLOSED, at.PYRO]

@@ -177,7 +177,6 @@ class Plant:
             "auxiliary": self._auxiliary,
         }
         if (board := self._board) is not None:
-            self._meter.switch_closed = board.driven
             return {**anyway, "cells": board.cells, "thermistors": board.thermistors, "shunt": board.shunt}
         return {
             "charger": self._charger,

@@ -139,7 +139,9 @@ class ServedRack:
             If a port is taken or not permitted.
         """
         twins = self._build(PackState(), self.file.seed, ())
-        for number, name in enumerate(self.file.roles):
+        for number, (name, entry) in enumerate(self.file.roles.items()):
+            if entry.is_model:
+                continue
             driver, options = checked_driver(self.file, name, self.profile)
             face = getattr(driver, "face", "")
             door = self._door_of(name, driver.transport)
@@ -181,9 +183,12 @@ class ServedRack:
         return ((c.role, c.face, c.address) for c in self.connectors)
 
     def _build(self, pack: PackState, seed: int, defects: Sequence[Defect]) -> dict[str, Any]:
-        self.rack = rack = Rack(self.profile, self.clock, seed=seed, pack=pack, defects=defects)
+        board = self.file.model is not None
+        self.rack = rack = Rack(self.profile, self.clock, seed=seed, pack=pack, defects=defects, board=board)
         twins = {
-            name: make_twin(self.file, name, self.profile, rack, self.clock, seed) for name in self.file.roles
+            name: make_twin(self.file, name, self.profile, rack, self.clock, seed)
+            for name, entry in self.file.roles.items()
+            if not entry.is_model
         }
         return {**twins, "dut": rack.dut_partner()}
 
@@ -247,7 +252,8 @@ def truth_of(rack: Rack) -> dict[str, Any]:
     """What the plant knows and no instrument may: for tests of the safe state."""
     plant = rack.plant
     found: dict[str, Any] = {}
-    for name in ("charger", "regen", "load", "auxiliary"):
+    fed = () if plant.spec.board else ("charger", "regen", "load")
+    for name in (*fed, "auxiliary"):
         terminal = plant.terminal(name)
         found[name] = {
             "enabled": bool(terminal.enabled),
@@ -259,8 +265,9 @@ def truth_of(rack: Rack) -> dict[str, Any]:
     found["contacts_closed"] = [bool(closed) for closed in meter.switch_closed]
     found["cells_connected"] = int(cells.connected.sum())
     found["faults"] = [name for name in faults.names if faults.active(name)]
-    chamber = plant.terminal("chamber")
-    found["chamber"] = {"closed": bool(chamber.closed), "air_degc": float(chamber.air_degc)}
+    if not plant.spec.board:
+        chamber = plant.terminal("chamber")
+        found["chamber"] = {"closed": bool(chamber.closed), "air_degc": float(chamber.air_degc)}
     found["heater_on"] = bool(meter.heater_on)
     with suppress(AttributeError):
         found["time_s"] = rack.clock.now_s

@@ -22,6 +22,7 @@ ROLE_KINDS: dict[str, type] = {
     "load": roles.Load,
     "cells": roles.CellEmulator,
     "thermistors": roles.Thermistors,
+    "shunt": roles.ShuntSimulator,
     "faults": roles.FaultBox,
     "meter": roles.Meter,
     "voltmeter": roles.Voltmeter,
@@ -37,6 +38,7 @@ CEILINGS: dict[str, tuple[str, ...]] = {
     "load": ("max_v", "max_a"),
     "cells": ("max_v", "max_a"),
     "auxiliary": ("max_v", "max_a"),
+    "shunt": ("max_a",),
     "chamber": ("min_degc", "max_degc"),
 }
 

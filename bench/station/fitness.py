@@ -19,7 +19,9 @@ UNCALIBRATED = ("faults",)
 def standing_doubts(file: StationFile, today: dt.date) -> list[str]:
     """What the station file alone says: emulated parts, and calibrations that are missing or overdue."""
     doubts = []
-    if emulated := [name for name, entry in file.connected().items() if entry.is_emulated]:
+    # What the bench computes makes no value of its own: the instruments that show it do.
+    connected = {name: entry for name, entry in file.connected().items() if not entry.is_model}
+    if emulated := [name for name, entry in connected.items() if entry.is_emulated]:
         doubts.append(f"emulated, not real: {', '.join(emulated)}.")
     for name, entry in file.roles.items():
         calibration = entry.calibration

@@ -9,6 +9,7 @@ from typing import Any, cast
 from bench.clock import Clock
 from bench.dut import Dut, open_dut
 from bench.errors import StationInvalid
+from bench.pack_model import PackModel
 from bench.rack import Rack
 from bench.station.drivers import ROLE_KINDS, ceilings_for, checked_driver, kind_of
 from bench.station_file import StationFile
@@ -40,6 +41,8 @@ class Opener:
         Of their errors.
     addresses
         Role to address, for stand-ins that a child process serves.
+    model
+        The pack around a board that has none.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class Opener:
         rack: Rack | None = None,
         seed: int = 0,
         addresses: Mapping[str, str] | None = None,
+        model: PackModel | None = None,
     ) -> None:
         self.file, self.profile, self.clock, self.transcript = file, profile, clock, transcript
-        self.rack, self.seed, self.addresses = rack, seed, dict(addresses or {})
+        self.model, self.rack, self.seed, self.addresses = model, rack, seed, dict(addresses or {})
 
     def address(self, name: str) -> str:
         """Where the wire of a role, or of "dut", leads.
@@ -86,7 +90,7 @@ class Opener:
         entry = self.file.roles[name]
         driver, options = checked_driver(self.file, name, self.profile)
         face, hub = None, None
-        if entry.is_twin and self.rack is not None:
+        if entry.is_twin and not entry.is_model and self.rack is not None:
             twin = make_twin(self.file, name, self.profile, self.rack, self.clock, self.seed)
             face = face_of(twin, getattr(driver, "face", ""))
             if driver.transport == "can":
@@ -123,6 +127,9 @@ class Opener:
                 return open_modbus(address, baud=baud, framing=framing, twin=face, **common)
             case "can":
                 return open_can(address, bitrate=options.bitrate, hub=hub, **common)
+            case "model" if self.model is not None:
+                entry = self.file.roles[name]
+                return self.model.line(f"{self.file.path}: [roles.{name}] address", entry.terminal)
         raise StationInvalid(
             f"{self.file.path}: [roles.{name}] driver",
             expected="a transport visa, serial, modbus or can",

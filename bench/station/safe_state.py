@@ -18,7 +18,7 @@ from instruments import roles
 #: Energy first: sources, then loads, then what could still feed the DUT. Its own supply is the last, so that
 #: it sees and logs how it was switched off.
 CLOSING_ORDER = (
-    *("charger", "regen", "load", "faults", "cells", "thermistors"),
+    *("charger", "regen", "load", "shunt", "faults", "cells", "thermistors"),
     *("chamber", "meter", "voltmeter", "scanner", "auxiliary"),
 )
 
@@ -77,11 +77,20 @@ class SafeReport:
         parts = [f"safe after {self.took_s:.2f} s"]
         if currents:
             parts.append(f"{max(currents):.1f} A")
-        contacts = {name: v for name, v in self.readings.items() if ".switch." in f".{name}"}
-        if contacts:
-            closed = [name.rpartition("switch.")[2] for name, v in contacts.items() if v]
+        closed = closed_contacts(self.readings)
+        if closed is not None:
             parts.append("contactors open" if not closed else f"closed: {', '.join(closed)}")
         return ", ".join(parts)
+
+
+def closed_contacts(readings: Mapping[str, float]) -> list[str] | None:
+    """Which contacts are measured to be closed; None if nobody measures any.
+
+    A pyrotechnic switch is a fuse, not a contactor: it stays closed unless it was fired.
+    """
+    contacts = {name.rpartition("switch.")[2]: v for name, v in readings.items() if "switch." in name}
+    contacts.pop("pyro", None)
+    return [name for name, value in contacts.items() if value] if contacts else None
 
 
 def order_of(names: Mapping[str, object], entry: SafeStateEntry) -> list[str]:

@@ -10,16 +10,20 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.clock import Clock
 from bench.dut import Dut
 from bench.emulated_bms.defects import Defect
 from bench.envelope import Envelope
 from bench.errors import NotReady, StationInvalid, UnsafeState, WireError
+from bench.pack_model import PackModel
+from bench.plant.conditions import Conditions
 from bench.rack import ORDER_POLL, PackState, Rack
 from bench.record import Record, Trace
+from bench.station.drivers import kind_of
 from bench.station.fitness import demand_certifiable, identity_doubts, standing_doubts
+from bench.station.joined import joined
 from bench.station.opening import Opener, close_wire
 from bench.station.safe_state import (
     OPENS_WITHIN_S,
@@ -35,6 +39,7 @@ from bench.wires.can import Frame, write_blf
 from bench.wires.transcript import Transcript
 from dut_profiles.profile import Profile
 from instruments import roles
+from instruments.stacks import Part, StackedCells
 
 
 class Station:
@@ -92,11 +97,18 @@ class Station:
         self.rack: Rack | None = None
         self._seed = file.seed if seed is None else seed
         check_defects(file, defects)
-        if any(entry.is_twin for entry in file.connected().values()):
-            self.rack = Rack(profile, self.clock, seed=self._seed, pack=pack or PackState(), defects=defects)
+        pack = pack or PackState()
+        if any(entry.is_twin and not entry.is_model for entry in file.connected().values()):
+            board = file.model is not None
+            self.rack = Rack(profile, self.clock, seed=self._seed, pack=pack, defects=defects, board=board)
+        #: The pack around a board that has none.
+        self.model: PackModel | None = None
+        if file.model is not None:
+            self.model = PackModel(file.model, profile, self.clock, pack=pack, seed=self._seed)
         self._dut: Dut | None = None
         self._wires: list[tuple[str, Any]] = []
         self._addresses = dict(addresses or {})
+        self._stack: StackedCells | None = None
         self._closed = False
         #: What had come in when the wires were let go of: afterwards nobody can be asked.
         self._final_traces: dict[str, Trace] | None = None
@@ -135,16 +147,33 @@ class Station:
         NotReady
             If the station has no such role.
         """
-        if name not in self.instruments:
+        if name not in self.by_role:
             raise NotReady(
                 f"station {self.file.name} ({self.file.path}): expected [roles.{name}] with a driver, "
                 f"found roles {', '.join(self.file.roles)}."
             )
-        return self.instruments[name]
+        held = self.model.role(name) if self.model is not None else None
+        return self.by_role[name] if held is None else held
+
+    @property
+    def by_role(self) -> Mapping[str, roles.Instrument]:
+        """Every role and who fills it; several cell emulators together fill `cells`."""
+        return self.instruments if self._stack is None else {**self.instruments, "cells": self._stack}
+
+    def _apart(self) -> list[roles.Instrument]:
+        """Everybody who measures or acts for himself: a stack of cell emulators in the place of its parts."""
+        parts = () if self._stack is None else tuple(self._stack.parts)
+        return [driver for name, driver in self.by_role.items() if name not in parts]
+
+    @property
+    def conditions(self) -> Conditions | None:
+        """What can be set inside the cells, past any instrument; None where the cells are real."""
+        holder = self.model or self.rack
+        return None if holder is None else holder.conditions
 
     def fault_box(self, fault: str) -> roles.FaultBox:
         """The box that holds `fault`. Raises `NotReady` if none does."""
-        boxes = [box for box in self.instruments.values() if isinstance(box, roles.FaultBox)]
+        boxes = [box for box in self._apart() if isinstance(box, roles.FaultBox)]
         for box in boxes:
             if fault in box.faults:
                 return box
@@ -156,10 +185,10 @@ class Station:
         if self._final_traces is not None:
             return self._final_traces
         found: dict[str, Trace] = {}
-        for source in [*self.instruments.values(), self._dut]:
+        for source in [*self._apart(), self._dut]:
             if source is not None:
                 found.update(source.traces())
-        return found
+        return {**found, **joined(found, self.profile)}
 
     def open(self) -> None:
         """Open, identify and prepare every instrument, then reach the DUT.
@@ -181,8 +210,21 @@ class Station:
             if poll is not None and entry.poll_s is not None:
                 self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
         self.envelope.watch()
+        if self.model is not None:
+            self.model.connect(self.by_role)
+            self.model.start()
+        self._feed_dut()
         wire, self._dut = opener.dut()
         self._wires.append(("dut", wire))
+
+    def _feed_dut(self) -> None:
+        """Give the DUT its own supply, if the station says that this is the bench's to do."""
+        dut = self.file.dut
+        if dut.supply_v is not None and dut.supply_a is not None:
+            self.instruments["auxiliary"].source(  # type: ignore[attr-defined]  # the file was checked
+                voltage_v=dut.supply_v, current_a=dut.supply_a
+            )
+            self.record.note("power", "DUT fed by the bench", on=True)
 
     def identify(self) -> Opener:
         """Open every instrument and ask it who it is; nothing is prepared. What is doubtful goes to `doubts`.
@@ -200,6 +242,7 @@ class Station:
             rack=self.rack,
             seed=self._seed,
             addresses=self._addresses,
+            model=self.model,
         )
         self.doubts = standing_doubts(self.file, self.clock.utc.date())
         for name, entry in self.file.roles.items():
@@ -214,6 +257,9 @@ class Station:
                         f"station {self.file.name} ({self.file.path}): {error} Nothing was energised."
                     ) from error
                 self.doubts.append(f"[roles.{name}] at {entry.address}: {error}")
+        parts = {name: driver for name, driver in self.instruments.items() if kind_of(name) == "cells"}
+        if len(parts) > 1 and len(parts) == sum(kind_of(name) == "cells" for name in self.file.roles):
+            self._stack = StackedCells(cast("dict[str, Part]", parts), clock=self.clock, role="cells")
         return opener
 
     def close(self) -> None:
@@ -231,6 +277,9 @@ class Station:
         self._closed = True
         # What follows is the bench's doing: who judges the traces later must stop here.
         self.record.note("end", "bench switches off")
+        if self.model is not None:
+            self.model.stop()
+            self.record.note("model", self.model.account())
         self.safe_report = report = self._make_safe()
         attempt(self._keep_what_came)
         for _, wire in self._wires:
@@ -266,17 +315,21 @@ class Station:
             step("dut", "stop", self._dut.stop)
         for name in names:
             step(name, "read back", partial(demand_off, name, self.instruments[name]))
-        if "cells" in self.instruments and not report.complaints:
-            step("pack", "current", partial(demand_no_current, self.instruments["cells"], clock, entry))
+        if (meter := self._measuring("current_a")) is not None and not report.complaints:
+            step("pack", "current", partial(demand_no_current, meter, clock, entry))
         report.took_s = clock.now_s - began_s
         return report
+
+    def _measuring(self, trace: str) -> roles.Instrument | None:
+        """An instrument that measures `trace`; None if none does."""
+        return next((found for found in self._apart() if trace in found.traces()), None)
 
     def _check_size(self) -> None:
         """As many channels as the DUT has cells, as many thermistors as it has sensors."""
         pack = self.profile.pack
         sizes = (("cells", "cells", pack.cells), ("thermistors", "sensors", pack.sensors))
         for kind, attribute, needed in sizes:
-            found = getattr(self.instruments.get(kind), attribute, needed)
+            found = getattr(self.by_role.get(kind), attribute, needed)
             if found != needed:
                 raise NotReady(
                     f"{self.file.path}: [roles.{kind}.options] {attribute}: expected {needed}, as "
