@@ -37,8 +37,9 @@ lint: $(READY)  ## ruff
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
+# Scenarios report each assertion that holds; here that would only explain every assert of every library.
 unit: $(READY)  ## pytest tests/, import contracts among them
-	$(BIN)/pytest tests -q -n auto --dist worksteal
+	$(BIN)/pytest tests -q -n auto --dist worksteal -o enable_assertion_pass_hook=false
 
 allure: $(READY)  ## Allure page of the newest run, if Node.js is here
 	@if ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || ! command -v npm >/dev/null; then \
