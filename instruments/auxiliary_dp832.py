@@ -98,6 +98,7 @@ class Dp832:
     transport = "visa"
     twin = Dp832Twin
     Options = Dp832Options
+    idn = ("rigol", "dp83")
     watchdog = "none: the output holds when the host falls silent"
 
     #: A voltage at the terminals from which no DUT of 12 V runs [V].

@@ -8,7 +8,7 @@ boxes carry the pack's other signals, so that all of them share the time stamps 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import can
 import numpy as np
@@ -67,6 +67,7 @@ class Bs1200:
     transport = "can"
     twin = Bs1200Twin
     Options = Bs1200Options
+    idn = ("bloomy", "bs1200")
     watchdog = "none: the channels hold their voltage, at most 0.5 A each, when the host falls silent"
 
     def __init__(
@@ -91,6 +92,13 @@ class Bs1200:
         # A hub keeps what nobody fetches; an adapter's buffer overflows.
         period_s = _TWIN_DRAIN_S if isinstance(wire, TwinBus) else _DRAIN_S
         clock.every(period_s, self.drain, name=f"{role} drain", order=_DRAIN_ORDER)
+
+    @staticmethod
+    def heard(sent: Iterable[tuple[int, bytes]]) -> str:
+        """Who the boxes on a bus are, from what they publish by themselves; "" if there are none."""
+        identifiers = {can_id for can_id, data in sent if data}
+        boxes = [box for box in range(1, 16) if {frames.STATUS + box, frames.CELL_V[0] + box} <= identifiers]
+        return f"Bloomy BS1200 {', '.join(f'box {box}' for box in boxes)}" if boxes else ""
 
     def identity(self) -> str:
         """Which boxes publish; over CAN a BS1200 tells neither serial number nor firmware."""

@@ -190,6 +190,7 @@ class N83624(N83624Unit):
     face = "scpi"
     twin = N83624Twin
     Options = N83624Options
+    idn = ("ngi", "n83624")
     watchdog = (
         "none: what HMI:DISConnect:ENABle does is not documented; the channels hold their voltage "
         "when the host falls silent"

@@ -143,6 +143,8 @@ class N83624Modbus(N83624Unit):
     face = "modbus"
     twin = N83624Twin
     Options = N83624Options
+    idn = ("ngi", "n83624")
+    nameless = True
     watchdog = "none: the channels hold their voltage when the host falls silent"
 
     def __init__(

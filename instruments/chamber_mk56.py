@@ -82,6 +82,8 @@ class BinderChamber:
     framing: Framing = "rtu"
     twin = BinderTwin
     Options = BinderOptions
+    idn = ("binder",)
+    nameless = True
     watchdog = "none: the chamber holds its set point when the host falls silent; its limiter stays"
 
     def __init__(

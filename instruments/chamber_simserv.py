@@ -105,6 +105,7 @@ class SimservChamber:
     transport = "serial"
     twin = SimservTwin
     Options = SimservOptions
+    idn = ("weiss",)
     watchdog = "none: the chamber holds its set point when the host falls silent; its limiter stays"
 
     def __init__(

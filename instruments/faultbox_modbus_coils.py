@@ -6,6 +6,7 @@ written with 5 and 15. The twin is in `faultbox_modbus_coils_twin.py`.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
 import struct
 
 from pymodbus.client.base import ModbusBaseSyncClient
@@ -73,6 +74,9 @@ class ModbusCoils:
     face = "tcp"
     twin = ModbusCoilsTwin
     Options = ModbusCoilsOptions
+    idn = ("modbus relay module",)
+    idn_options: ClassVar[dict[str, Any]] = {"relays": {}}
+    nameless = True
     watchdog = "none: relays stay as they are when the host falls silent; they drop out without power"
 
     def __init__(

@@ -8,7 +8,7 @@ current: what must not be switched live is said by its options, and kept by who 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.clock import Clock
 from bench.errors import FrameInvalid, WireError
@@ -72,6 +72,8 @@ class NumatoRelays:
     transport = "serial"
     twin = NumatoTwin
     Options = NumatoOptions
+    idn = ("numato", "usb relay")
+    idn_options: ClassVar[dict[str, Any]] = {"relays": {}}
     watchdog = "none: relays stay as they are when the host falls silent; they drop out without USB power"
 
     def __init__(

@@ -7,7 +7,7 @@ The text of the USB modules over telnet, behind a login, and not repeated. The a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.clock import Clock
 from bench.errors import FrameInvalid, InstrumentRefused, WireError
@@ -71,6 +71,8 @@ class NumatoEthernetRelays:
     transport = "serial"
     twin = NumatoEthernetTwin
     Options = NumatoEthernetOptions
+    idn = ("numato", "ethernet relay")
+    idn_options: ClassVar[dict[str, Any]] = {"relays": {}}
     watchdog = "none: relays stay as they are when the host falls silent; they drop out without power"
 
     def __init__(

@@ -118,6 +118,7 @@ class Load63200A:
     transport = "visa"
     twin = Load63200ATwin
     Options = Load63200AOptions
+    idn = ("chroma", "632")
     watchdog = "none"
 
     def __init__(

@@ -136,6 +136,7 @@ class Dl3021:
     transport = "visa"
     twin = Dl3021Twin
     Options = Dl3021Options
+    idn = ("rigol", "dl302")
     watchdog = "none"
 
     def __init__(

@@ -124,6 +124,7 @@ class Dmm6500:
     transport = "visa"
     twin = Dmm6500Twin
     Options = Dmm6500Options
+    idn = ("keithley", "dmm6500")
     watchdog = "not needed: it only listens"
 
     def __init__(

@@ -129,6 +129,7 @@ class Daq970a:
     transport = "visa"
     twin = Daq970aTwin
     Options = Daq970aOptions
+    idn = ("34970a|34972a|daq970a",)
     watchdog = "none: a scan goes on and relays stay as they are when the host falls silent"
 
     def __init__(

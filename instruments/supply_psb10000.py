@@ -133,6 +133,7 @@ class Psb10000:
     face = "scpi"
     twin = Psb10000Twin
     Options = Psb10000Options
+    idn = ("elektro-automatik", "psb 1")
     watchdog = "instrument: terminal off after `monitoring_s` without a message (interface monitoring)"
 
     def __init__(

@@ -93,6 +93,7 @@ class Psb10000Modbus:
     face = "modbus"
     twin = Psb10000Twin
     Options = Psb10000Options
+    idn = ("elektro-automatik", "psb 1")
     watchdog = "none: interface monitoring has no known register; arm it at the panel, or use SCPI"
 
     def __init__(

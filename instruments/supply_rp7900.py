@@ -111,6 +111,7 @@ class Rp7900:
     transport = "visa"
     twin = Rp7900Twin
     Options = Rp7900Options
+    idn = ("keysight", "rp79")
     watchdog = "instrument: output off after `watchdog_s` without SCPI traffic"
 
     def __init__(

@@ -7,6 +7,7 @@ Each input of the DUT is driven with the voltage that its divider would have at 
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
 from collections.abc import Sequence
 
 import numpy as np
@@ -94,6 +95,11 @@ class WaveshareAo8:
     transport = "modbus"
     twin = WaveshareAo8Twin
     Options = WaveshareAo8Options
+    idn = ("waveshare", "analog output")
+    idn_options: ClassVar[dict[str, Any]] = {
+        "sensors": 1, "r25_ohm": 1e4, "beta_k": 3435.0, "pullup_ohm": 1e4, "reference_v": 5.0
+    }  # fmt: skip
+    nameless = True
     watchdog = "none: the outputs hold when the host falls silent, and drop out with the unit's supply"
 
     def __init__(

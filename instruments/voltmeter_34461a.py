@@ -117,6 +117,7 @@ class Dmm34461A:
     transport = "visa"
     twin = Dmm34461ATwin
     Options = Dmm34461AOptions
+    idn = ("34461a",)
     watchdog = "not needed: it only listens"
 
     def __init__(
