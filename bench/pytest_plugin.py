@@ -163,6 +163,8 @@ def _plan(config: pytest.Config, items: list[pytest.Item], campaign: Campaign) -
     campaign.plan_skipped = choice == "off"
     if choice in ("", "off"):
         return
+    if hasattr(config, "workerinput"):
+        raise InvalidInput("--bench-plan", expected="one process, without -n", found="a worker of xdist")
     try:
         plan = make_plan(campaign.file, campaign.profile, _demands(config, items))
     except NotReady as error:

@@ -205,11 +205,15 @@ def test_a_relay_that_the_rules_would_not_move_does_not_fit() -> None:
 def test_what_is_not_stated_and_what_was_not_rehearsed_is_said() -> None:
     ended = "rehearsed up to 7.5 s only, error: InstrumentRefused: load refused [roles.load]"
 
-    plan = make_plan(rated(harness_v=100.0), PROFILE, [demand(remark=ended)])
+    absent = demand(remark="this station has no relay for flood", applies=False, id="XX-02")
+    plan = make_plan(rated(harness_v=100.0), PROFILE, [demand(remark=ended), absent])
     text = as_text(plan)
 
     assert plan.missing == ("[ratings] harness_a", "[ratings] fuse_a", "[ratings] fuse_i2t_a2s")
-    assert f"XX-01 (test_x.py::test_one): {ended}" in text
+    assert plan.remarks == [f"XX-01 (test_x.py::test_one): {ended}"]
+    assert plan.not_applicable == ["XX-02 (test_x.py::test_one): this station has no relay for flood"]
+    for line in (*plan.remarks, *plan.not_applicable):
+        assert line in text
     assert "[ratings] fuse_i2t_a2s" in text
 
 

@@ -53,7 +53,10 @@ class RehearsalCache:
         entry = stored.pop(key, {}) | {demand.nodeid: demand for demand in demands}
         newest = dict([*stored.items(), (key, entry)][-KEPT:])
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(plain(_STORED.dump_python(newest))), encoding="utf-8")
+        # Whole or not at all: another process may read it meanwhile.
+        half = self._path.with_suffix(f".{os.getpid()}")
+        half.write_text(json.dumps(plain(_STORED.dump_python(newest))), encoding="utf-8")
+        half.replace(self._path)
 
     def _stored(self) -> dict[str, dict[str, Demand]]:
         try:

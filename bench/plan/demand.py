@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -59,6 +59,8 @@ class Demand:
         What the rules for fault relays would have refused.
     remark
         Why it is not the whole truth: what ended the rehearsal early, or why there was none; "" if it is.
+    applies
+        Whether the scenario applies to this DUT on this station; if not, `remark` says why.
     """
 
     nodeid: str
@@ -67,7 +69,7 @@ class Demand:
     figures: tuple[Figure, ...] = ()
     objections: tuple[str, ...] = ()
     remark: str = ""
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    applies: bool = True
 
 
 def commanded_figures(envelope: Envelope) -> Iterator[Figure]:

@@ -66,7 +66,12 @@ class Plan:
     @property
     def remarks(self) -> list[str]:
         """What could not be rehearsed, or not to its end."""
-        return [f"{demand.id} ({demand.nodeid}): {demand.remark}" for demand in self.demands if demand.remark]
+        return [_remark(demand) for demand in self.demands if demand.remark and demand.applies]
+
+    @property
+    def not_applicable(self) -> list[str]:
+        """What does not apply to this DUT on this station, and why."""
+        return [_remark(demand) for demand in self.demands if not demand.applies]
 
     @property
     def worst(self) -> dict[tuple[str, str], tuple[Figure, Demand]]:
@@ -92,11 +97,16 @@ class Plan:
                 for figure, demand in self.worst.values()
             ],
             "not_rehearsed": self.remarks,
+            "not_applicable": self.not_applicable,
             "ratings": [asdict(rating) for rating in self.ratings],
             "ratings_missing": list(self.missing),
             "scenarios": [asdict(demand) for demand in self.demands],
         }
         return json.dumps(plain(document), indent=1, ensure_ascii=False)
+
+
+def _remark(demand: Demand) -> str:
+    return f"{demand.id} ({demand.nodeid}): {demand.remark}"
 
 
 def make_plan(file: StationFile, profile: Profile, demands: Sequence[Demand]) -> Plan:

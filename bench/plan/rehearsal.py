@@ -99,6 +99,9 @@ class Rehearsal(Campaign):
             self._observer = Observer(station.rack, station.clock, self.file)
         return station
 
+    def demand_certifiable(self) -> None:
+        """A rehearsal certifies nothing, whatever the run that it is for."""
+
     def finish(self, outcome: Outcome) -> str:
         demand = self._demand(outcome)
         self._observer = None
@@ -127,6 +130,7 @@ class Rehearsal(Campaign):
             figures=tuple(figures),
             objections=tuple(station.envelope.objections) if station is not None else (),
             remark=_remark(outcome),
+            applies=outcome.verdict is not Verdict.SKIPPED,
         )
 
 
@@ -136,7 +140,7 @@ def _remark(outcome: Outcome) -> str:
         case Verdict.PASS:
             return ""
         case Verdict.SKIPPED:
-            return f"not applicable: {outcome.message}"
+            return outcome.message
     first = outcome.message.split("\n", 1)[0]
     if outcome.station is None:
         return f"not rehearsed, {outcome.verdict}: {first}"

@@ -22,6 +22,7 @@ def as_text(plan: Plan, *, width: int = 140, colour: bool = False) -> str:
         console.print(_excesses(plan))
     for title, lines in (
         ("Not rehearsed to the end", plan.remarks),
+        ("Not applicable here", plan.not_applicable),
         ("Not stated, so not judged", plan.missing),
     ):
         if lines:
