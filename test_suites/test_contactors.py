@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.collector import Judge, ObservedReference
+from bench.errors import Inconclusive
 from bench.procedure import Bench
 from bench.scenario import requirement
 
@@ -28,7 +29,13 @@ def test_ct_01_closing_order_and_precharge(calm: Bench, reference: ObservedRefer
     assert closed_s["main_plus"] - closed_s["precharge"] in judge.within(
         0.0, declared.timeout_s, unit="s", what="duration of precharge", reason="declared timeout"
     )
-    before_s = closed_s["main_plus"] - record["link_v"].period_s
+    period_s = record["link_v"].period_s
+    if period_s > closed_s["main_plus"] - closed_s["precharge"]:
+        raise Inconclusive(
+            f"the bus voltage is measured every {period_s:.2f} s, and precharge took less: where it ended "
+            "was not seen"
+        )
+    before_s = closed_s["main_plus"] - period_s
     link_v, pack_v = float(record["link_v"].at(before_s)), float(record.cell_v.at(before_s).sum())
     assert (pack_v - link_v) / pack_v in judge.at_most(
         declared.done_fraction + bench.profile.measurement.pack_tolerance_fraction,

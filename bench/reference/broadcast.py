@@ -14,7 +14,7 @@ from bench.record import Floats, Trace
 from bench.reference.cases import PREFIX, Case
 from bench.reference.findings import Finding
 from bench.reference.intervals import Mask, inside, runs, sliding, union
-from bench.reference.observed import Observed, report_age_s
+from bench.reference.observed import Observed, blur_s, followed, report_age_s
 from bench.reference.paths import PATHS, known
 from bench.reference.plausibility import settling
 from bench.reference.story import MODE_S
@@ -51,6 +51,8 @@ def _extremes(observed: Observed) -> Iterator[Finding]:
         low, high = _recent(observed, measured, said.t_s, period_s)
         judged = _judged(observed, said, measured, quantity, period_s)
         with np.errstate(invalid="ignore"):
+            if blur_s(measured, report_age_s(observed.profile, period_s)):
+                judged = judged & (pick(high) - pick(low) <= slack)
             wrong = (said.value > pick(high) + slack) | (said.value < pick(low) - slack)
         yield from _first(said, wrong & judged, f"measurement of {of}", f"dut.{name} as measured")
         where = observed.traces.get(f"dut.{place}")
@@ -187,9 +189,9 @@ def _recent(
     observed: Observed, measured: Trace, t_s: Floats, sampling_s: float, *, after_s: float = 0.0
 ) -> tuple[Floats, Floats]:
     """Least and greatest measured value over the age that a report may have."""
-    return sliding(
-        measured.t_s, measured.value, t_s - report_age_s(observed.profile, sampling_s), t_s + after_s
-    )
+    age_s = report_age_s(observed.profile, sampling_s)
+    blur = blur_s(measured, age_s)
+    return sliding(measured.t_s, measured.value, t_s - age_s - blur, t_s + max(after_s, blur))
 
 
 def _judged(observed: Observed, said: Trace, measured: Trace, quantity: str, sampling_s: float) -> Mask:
@@ -198,7 +200,7 @@ def _judged(observed: Observed, said: Trace, measured: Trace, quantity: str, sam
     period_s = measured.period_s if len(measured) > 1 else 0.0
     covered = (said.t_s - age_s >= measured.t_s[0]) & (said.t_s <= measured.t_s[-1] + period_s)
     judged: Mask = covered & ~inside(union(observed.story.blind(quantity), settling(observed)), said.t_s)
-    return judged
+    return judged & followed(observed, measured, said.t_s, age_s)
 
 
 def _repeated(wrong: Mask) -> Mask:

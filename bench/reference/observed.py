@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.record import Event, Floats, Record, Trace
-from bench.reference.intervals import Mask, inside, nothing, runs, union
+from bench.reference.intervals import Mask, inside, nothing, runs, sliding, union
 from bench.reference.limits import Bounds, Signal, bounds, mirror
 from bench.reference.story import Story, read_story
 from dut_profiles.profile import Limit, Profile
@@ -190,6 +190,35 @@ class Observed:
                 return declared.current_tolerance_a + declared.current_tolerance_fraction * np.abs(value)
             case _:
                 return np.full_like(value, np.inf)
+
+
+def blur_s(measured: Trace, age_s: float) -> float:
+    """How far [s] a measured row reaches beyond its stamp; 0 for what is measured as fast as reports age.
+
+    In a scan slower than that, each channel had its turn up to half a period from the stamp of the row, and
+    what came and went between two turns was not seen: a DUT can be held against it only while it is steady.
+    """
+    period_s = measured.period_s if len(measured) > 1 else 0.0
+    return period_s if period_s > age_s else 0.0
+
+
+def followed(observed: Observed, measured: Trace, t_s: Floats, age_s: float) -> Mask:
+    """Whether `measured` was fast enough for what happened around each report at `t_s` [s], shape (reports,).
+
+    A slow scan misses a pulse of current and what cells answer to it; a faster ammeter, if there is one,
+    tells of it.
+    """
+    blur, current = blur_s(measured, age_s), observed.traces.get("current_a")
+    if blur == 0.0 or current is None or current.period_s > age_s:
+        return np.ones(len(t_s), dtype=np.bool_)
+    low, high = sliding(current.t_s, current.value, t_s - age_s - blur, t_s + blur)
+    with np.errstate(invalid="ignore"):
+        still: Mask = high - low <= STILL * observed.profile.pack.max_discharge_a
+    return still
+
+
+#: Share of the greatest current by which a current may move and cells still count as left alone.
+STILL = 0.05
 
 
 def report_age_s(profile: Profile, sampling_s: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from bench.record import Floats, Trace
 from bench.reference.findings import Finding
 from bench.reference.intervals import inside, runs, sliding, union
-from bench.reference.observed import Observed, report_age_s
+from bench.reference.observed import Observed, blur_s, followed, report_age_s
 from bench.reference.plausibility import settling
 from dut_profiles.profile import Profile
 
@@ -121,7 +121,8 @@ def judge_reported(observed: Observed) -> list[Finding]:
 def _compare(observed: Observed, accuracy: Accuracy, measured: Trace, reported: Trace) -> list[Finding]:
     profile = observed.profile
     age_s = report_age_s(profile, accuracy.sampling_s(profile))
-    low, high = sliding(measured.t_s, measured.value, reported.t_s - age_s, reported.t_s)
+    blur = blur_s(measured, age_s)
+    low, high = sliding(measured.t_s, measured.value, reported.t_s - age_s - blur, reported.t_s + blur)
     # A meter and a DUT never sample at the same instant.
     slack = (
         np.maximum(accuracy.tolerance(profile, low), accuracy.tolerance(profile, high)) + measured.uncertainty
@@ -130,11 +131,12 @@ def _compare(observed: Observed, accuracy: Accuracy, measured: Trace, reported: 
     # A DUT may have looked before the bench did, or after it stopped.
     period_s = measured.period_s if len(measured) > 1 else 0.0
     covered = (reported.t_s - age_s >= measured.t_s[0]) & (reported.t_s <= measured.t_s[-1] + period_s)
-    judged = covered & ~excused
+    judged = covered & ~excused & followed(observed, measured, reported.t_s, age_s)
     with np.errstate(invalid="ignore"):
         over, under = reported.value - (high + slack), (low - slack) - reported.value
         off = np.fmax(over, under)
-    off = np.where(_rows(judged, off), off, -np.inf)
+        steady = (high - low <= slack) | (blur == 0.0)
+    off = np.where(_rows(judged, off) & steady, off, -np.inf)
     missing = np.isnan(reported.value) & np.isfinite(low) & _rows(judged, off)
     return _worst(accuracy, reported, low, high, slack, off) + _unavailable(reported, missing)
 
