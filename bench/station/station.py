@@ -280,7 +280,7 @@ class Station:
         if self.model is not None:
             self.model.stop()
             self.record.note("model", self.model.account())
-        self.safe_report = report = self._make_safe()
+        self.safe_report = report = self.make_safe("the scenario ended")
         attempt(self._keep_what_came)
         for _, wire in self._wires:
             # Whether it succeeds makes no difference to safety.
@@ -298,9 +298,11 @@ class Station:
             return self._final_frames
         return self._dut.frames() if self._dut is not None else []
 
-    def _make_safe(self) -> SafeReport:
+    def make_safe(self, cause: str) -> SafeReport:
+        """Take energy away and read back that it is gone; the wires stay open. It never raises."""
+        self.envelope.unwatch()
         clock, entry = self.clock, self.file.safe_state
-        report, began_s = SafeReport("the scenario ended"), clock.now_s
+        report, began_s = SafeReport(cause), clock.now_s
 
         def step(role: str, action: str, run: Callable[[], object]) -> None:
             complaint = attempt(run)
