@@ -61,6 +61,7 @@ _OPTIONS: dict[str, tuple[str, str]] = {
 }
 #: Options that mean something without a value.
 _ALONE = {"bench-plan": "only", "bench-certify": "yes"}
+_CHOICES = {"bench-plan": ("on", "only", "off"), "bench-certify": ("yes", "no")}
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -96,6 +97,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "bench_scenario(id, clauses): a validation scenario and what it traces to"
     )
     config.addinivalue_line("markers", "bench_pack(**state): the pack that a scenario wants to find")
+    for name, choices in _CHOICES.items():
+        if (given := _option(config, name)) and given not in choices:
+            # It may be a path that stood behind an option which was meant to stand alone.
+            raise pytest.UsageError(
+                f"--{name}: expected {' or '.join(choices)}, found {given!r}. Before other arguments, write "
+                f"--{name}={_ALONE[name]}."
+            )
 
 
 def _option(config: pytest.Config, name: str) -> str:
@@ -212,7 +220,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         rule=_option(config, "bench-rule"),
         results=Path(_option(config, "bench-results")),
         sim=_option(config, "bench-sim"),
-        certify=_option(config, "bench-certify") in ("yes", "true", "1"),
+        certify=_option(config, "bench-certify") == "yes",
         requirements=Path(
             _option(config, "bench-requirements") or items[0].path.parent / "requirements.toml"
         ),

@@ -421,6 +421,25 @@ def test_energy_that_a_scenario_may_not_use_ends_it_with_everything_off(tmp_path
         assert abs(plant.terminal("meter").current_a) < 0.5
 
 
+def test_a_bench_that_is_being_made_safe_is_not_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        SHIPPED.replace("max_a   = 240.0\n", "max_a   = 240.0\nmax_wh  = 1000.0\n", 1), encoding="utf-8"
+    )
+    station = Station(load_station(str(path)), PROFILE)
+    with station:
+        bench = Bench(station)
+        bench.wait(1.0)
+        # The last reading that was beyond the envelope comes in while the bench is being switched off.
+        monkeypatch.setattr(station.envelope, "_measured_beyond", lambda role, traces: f"{role}: too much.")
+
+    assert station.safe_report is not None
+    assert station.safe_report.confirmed
+    assert station.envelope.left == ""
+
+
 LEAVES = """
 from bench.errors import EnvelopeLeft
 raise EnvelopeLeft("charger: 9 Wh went through it.")

@@ -202,6 +202,14 @@ def test_a_bare_marker_is_refused(pytester: pytest.Pytester) -> None:
     assert_refused(done, "test_tiny.py::test_bare", "@requirement(", "found a bare marker")
 
 
+@pytest.mark.usefixtures("nothing_opens")
+def test_an_option_that_swallowed_the_next_argument_says_so(pytester: pytest.Pytester) -> None:
+    (pytester.path / "suite").mkdir()
+    done = run(pytester, scenario(PASSES, arguments="bench"), options=("--bench-plan", "suite"))
+
+    assert_refused(done, "--bench-plan: expected on or only or off, found 'suite'.", "--bench-plan=only.")
+
+
 # -- seeded defects -----------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.clock import Clock
+from bench.clock import Clock, Job
 from bench.envelope.gates import Gate, gate_class
 from bench.errors import EnvelopeLeft, InstrumentRefused
 from bench.fault_rules import FaultRules, Live
@@ -78,6 +78,7 @@ class Envelope:
         self._file, self._clock, self._enforce = file, clock, enforce
         self._drivers: dict[str, roles.Instrument] = {}
         self._channels_on = False
+        self._job: Job | None = None
         #: Why nothing may be energised any more; "" while the envelope is whole.
         self.left = ""
         #: What was commanded, by role and quantity.
@@ -98,7 +99,12 @@ class Envelope:
     def watch(self) -> None:
         """Look at what is measured from now on, if the station bounds any of it."""
         if self._enforce and any(self._watched(role) for role in self._drivers):
-            self._clock.every(LOOK_S, self.look, name="envelope", order=ORDER_POLL + 1)
+            self._job = self._clock.every(LOOK_S, self.look, name="envelope", order=ORDER_POLL + 1)
+
+    def unwatch(self) -> None:
+        """Look no more: the bench is being made safe, and nothing may interrupt that."""
+        if self._job is not None:
+            self._job.cancel()
 
     # -- before a command is sent -----------------------------------------------------------------
 

@@ -301,6 +301,7 @@ class Station:
     def make_safe(self, cause: str) -> SafeReport:
         """Take energy away and read back that it is gone; the wires stay open. It never raises."""
         self.envelope.unwatch()
+        self.envelope.unwatch()
         clock, entry = self.clock, self.file.safe_state
         report, began_s = SafeReport(cause), clock.now_s
 
