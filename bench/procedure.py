@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from bench.errors import Inconclusive, NotApplicable, NotReady
+from bench.errors import Inconclusive, InstrumentRefused, NotApplicable, NotReady
 from bench.station import Station
 from bench.stimulus import CellStimulus
 from dut_profiles.profile import Limit
@@ -12,6 +12,9 @@ from instruments import roles
 
 #: How long a sound DUT may take from power-up to its first telemetry [s]; project default.
 START_S = 3.0
+
+#: How much later than its steps an armed sequence may say that it is over [s]; project default.
+DRAWN_WITHIN_S = 2.0
 
 #: How well a pack is prepared to the state of charge that a scenario asks for; project default.
 PREPARED_WITHIN = 0.01
@@ -165,6 +168,32 @@ class Bench:
         """Let the load draw `current_a` [A]."""
         self.record.note("stimulus", f"load {current_a:g} A", current_a=-current_a)
         self.load.sink(current_a=current_a)
+
+    def draw(self, *steps: roles.Step) -> None:
+        """Let the load draw `steps` one after the other, then nothing; returns when they are over.
+
+        A load that keeps time by itself is armed and fired: its steps are as long as they should be, however
+        late the host is. Any other is led by the host, step by step.
+        """
+        shown = ", ".join(f"{step.current_a:g} A for {step.duration_s:g} s" for step in steps)
+        most_a, load = max(step.current_a for step in steps), self.load
+        armed = isinstance(load, roles.ArmedLoad)
+        who = "by its own clock" if armed else "led by the host"
+        self.record.note("stimulus", f"load {shown}, {who}", current_a=-most_a, armed=armed)
+        if isinstance(load, roles.ArmedLoad):
+            load.arm(steps)
+            load.fire()
+            patience_s = sum(step.duration_s for step in steps) + DRAWN_WITHIN_S
+            if not self.clock.until(load.fired, timeout_s=patience_s, step_s=0.05):
+                raise InstrumentRefused(
+                    f"load: expected its armed sequence ({shown}) to be over within {patience_s:g} s, it is "
+                    f"not at {self.now_s:.3f} s. Was its trigger accepted?"
+                )
+            return
+        for step in steps:
+            load.sink(current_a=step.current_a)
+            self.clock.sleep(step.duration_s)
+        load.off()
 
     def regenerate(self, current_a: float) -> None:
         """Let the machine feed `current_a` [A] back into the bus."""

@@ -9,6 +9,7 @@ from bench.collector import Judge, ObservedReference
 from bench.procedure import Bench
 from bench.scenario import requirement
 from dut_profiles.profile import Limit
+from instruments.roles import Step
 
 
 @requirement("IEC 62619:2022 8.2.3", "GB 44240-2024 8.4", "UL 1973:2022 16", scenario="OC-01")
@@ -198,10 +199,10 @@ def test_oc_08_inrush_shorter_than_the_delay(
     """A large current step below the short-circuit level does not fire the short-circuit trip."""
     bench, limit = driving, driving.limit("short_circuit")
     third = bench.limit("discharge_overcurrent_3")
-    bench.discharge(1.5 * third.trip)
-    bench.wait(0.4 * (third.delay_s - third.delay_tolerance_s))
-    bench.discharge(0.2 * bench.profile.pack.max_discharge_a)
-    bench.wait(1.0)
+    bench.draw(
+        Step(1.5 * third.trip, 0.4 * (third.delay_s - third.delay_tolerance_s)),
+        Step(0.2 * bench.profile.pack.max_discharge_a, 1.0),
+    )
 
     intact = bench.record["switch.pyro"].value
     assert float(intact.min()) in judge.at_least(
