@@ -41,24 +41,23 @@ def demand(*figures: Figure, **changes: object) -> Demand:
 # -- the stand-ins ------------------------------------------------------------------------------------
 
 
-def test_a_rehearsal_has_a_stand_in_at_every_address_and_keeps_the_rest() -> None:
-    real = load_station("rack_example")
+def real() -> StationFile:
+    """The shipped station with real addresses; nobody is there."""
+    roles = {
+        name: entry.model_copy(update={"address": f"TCPIP::192.0.2.{number}::5025::SOCKET"})
+        for number, (name, entry) in enumerate(EMULATED.roles.items(), start=1)
+    }
+    dut = EMULATED.dut.model_copy(update={"address": "can:pcan:PCAN_USBBUS1"})
+    return EMULATED.model_copy(update={"clock": "wall", "roles": roles, "dut": dut})
 
-    twin = rehearsal_of(real)
+
+def test_a_rehearsal_has_a_stand_in_at_every_address_and_keeps_the_rest() -> None:
+    twin = rehearsal_of(real())
 
     assert twin.clock == "virtual"
-    assert {name: entry.address for name, entry in twin.connected().items()} == {
-        "charger": "twin://charger",
-        "regen": "twin://regen",
-        "load": "twin://load",
-        "cells": "twin://cells+meter",
-        "thermistors": "twin://thermistors",
-        "faults_system": "twin://faults",
-        "dut": "twin://dut",
-    }
-    for name, entry in real.roles.items():
-        assert twin.roles[name].options == entry.options
-        assert twin.roles[name].max_a == entry.max_a
+    assert twin.dut == EMULATED.dut
+    # The shipped station has a stand-in of each kind where it belongs, and the same options and ceilings.
+    assert twin.roles == EMULATED.roles
 
 
 def test_a_served_stand_in_stays_at_its_terminal() -> None:
@@ -279,17 +278,12 @@ def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> N
 
 @pytest.mark.parametrize(
     ("choice", "station", "found"),
-    [
-        ("", "emulated", ""),
-        ("", "rack_example", "on"),
-        ("off", "rack_example", "off"),
-        ("only", "emulated", "only"),
-    ],
+    [("", EMULATED, ""), ("", real(), "on"), ("off", real(), "off"), ("only", EMULATED, "only")],
 )
 def test_a_plan_is_made_where_something_is_real_or_somebody_asks(
-    choice: str, station: str, found: str
+    choice: str, station: StationFile, found: str
 ) -> None:
-    assert wanted(choice, load_station(station)) == found
+    assert wanted(choice, station) == found
 
 
 def test_an_option_that_ate_the_next_argument_says_so() -> None:

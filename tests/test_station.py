@@ -19,7 +19,7 @@ from bench.procedure import Bench
 from bench.station import CLOSING_ORDER, ROLE_KINDS, Station, check_drivers
 from bench.station.fitness import standing_doubts
 from bench.station.opening import Opener
-from bench.station_file import load_station
+from bench.station_file import Calibration, StationFile, load_station
 from dut_profiles.profile import load_profile
 from instruments.supply_rp7900 import Rp7900
 from tests.tiny_suites import HEAD, runs_in, scenario
@@ -123,9 +123,9 @@ def test_energy_is_counted_from_polls_so_a_bound_on_it_asks_for_a_period(make: M
         check_drivers(file, PROFILE)
 
 
-def test_a_rehearsal_never_reaches_a_real_address() -> None:
+def test_a_rehearsal_never_reaches_a_real_address(make: Make) -> None:
     with pytest.raises(StationInvalid, match=r"\[charger\] address: expected twin://.*, for a rehearsal"):
-        Station(load_station("rack_example"), PROFILE, rehearse=True)
+        Station(real(make().file), PROFILE, rehearse=True)
 
 
 def test_opening_energises_nothing(make: Make) -> None:
@@ -183,20 +183,33 @@ def test_any_other_run_goes_on_and_keeps_what_speaks_against_a_certification(mak
         charging(station)
 
 
-def test_a_real_instrument_without_calibration_is_in_doubt_and_a_relay_box_is_not(tmp_path: Path) -> None:
-    shipped = (ROOT / "bench/stations/rack_example.toml").read_text(encoding="utf-8")
-    first = shipped.index("calibration = {")
-    text = shipped[:first] + shipped[shipped.index("\n", first) + 1 :]
-    path = tmp_path / "rack.toml"
-    path.write_text(text, encoding="utf-8")
+def real(file: StationFile, *uncalibrated: str) -> StationFile:
+    """The same station with real addresses, calibrated to the end of March 2027 but for some."""
+    calibration = Calibration(due=dt.date(2027, 3, 31), certificate="K-1")
+    roles = {
+        name: entry.model_copy(
+            update={"address": "COM3", "calibration": None if name in uncalibrated else calibration}
+        )
+        for name, entry in file.roles.items()
+    }
+    dut = file.dut.model_copy(update={"address": "can:pcan:PCAN_USBBUS1"})
+    return file.model_copy(update={"clock": "wall", "roles": roles, "dut": dut})
 
-    doubts = standing_doubts(load_station(str(path)), dt.date(2027, 3, 31))
+
+def test_a_real_instrument_without_calibration_is_in_doubt_and_a_relay_box_is_not(make: Make) -> None:
+    file = real(make().file, "charger", "thermistors", "faults_wires", "faults_system")
+
+    doubts = standing_doubts(file, dt.date(2027, 3, 31))
 
     assert doubts == [
         f"[roles.{role}] calibration: expected a due date and a certificate, found none."
         for role in ("charger", "thermistors")
     ]
-    assert len(standing_doubts(load_station(str(path)), dt.date(2027, 4, 1))) == 2 + 3
+    overdue = standing_doubts(file, dt.date(2027, 4, 1))
+    assert (
+        len([doubt for doubt in overdue if "found 2027-03-31 (certificate K-1)" in doubt])
+        == len(file.roles) - 4
+    )
 
 
 def test_half_open_is_closed_too(make: Make) -> None:
