@@ -22,6 +22,8 @@ class Collector:
         self.findings: list[str] = []
         self.trips: list[Trip] = []
         self.checks: list[str] = []
+        #: Called with each judgement as it is taken.
+        self.observer: Callable[[Judgement], object] | None = None
 
     @property
     def judged(self) -> bool:
@@ -31,6 +33,8 @@ class Collector:
     def observe(self, judgement: Judgement) -> None:
         """Take one judgement of a window."""
         self.judgements.append(judgement)
+        if self.observer is not None:
+            self.observer(judgement)
 
 
 class Judge:

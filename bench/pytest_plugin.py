@@ -7,8 +7,10 @@ bench is shown as an error, never as a failure of the DUT; what was not judged i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -34,8 +36,11 @@ if TYPE_CHECKING:
 
 _CAMPAIGN: pytest.StashKey[Campaign] = pytest.StashKey()
 _OUTCOME: pytest.StashKey[Outcome] = pytest.StashKey()
-_SIGTERM: pytest.StashKey[Any] = pytest.StashKey()
+_SIGNALS: pytest.StashKey[Signals] = pytest.StashKey()
 _FAILED_SCENARIO_REPORTS: pytest.StashKey[int] = pytest.StashKey()
+
+#: Exit codes of a run that was stopped; of a shell's, but for Ctrl-C, which pytest calls 2.
+_EXIT_CODE_OF = {"SIGINT": 2, "SIGTERM": 143, "SIGHUP": 129}
 
 _OPTIONS: dict[str, tuple[str, str]] = {
     "bench-station": ("emulated", "station: a name in bench/stations or a TOML file"),
@@ -229,10 +234,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         campaign = _campaign(config, options, items)
     except BenchError as error:
         raise pytest.UsageError(f"{type(error).__name__}: {error}") from error
+    _take_bench(config, campaign)
     _demand_certifiable(config, campaign)
     config.stash[_CAMPAIGN] = campaign
     if threading.current_thread() is threading.main_thread():
-        config.stash[_SIGTERM] = signal.signal(signal.SIGTERM, _stop)
+        config.stash[_SIGNALS] = Signals(campaign)
+
+
+def _take_bench(config: pytest.Config, campaign: Campaign) -> None:
+    """Lease and watchman, with the real standard error: the watchman keeps it when pytest is gone."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    try:
+        with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            campaign.take_bench(lambda text: print(text, file=sys.stderr, flush=True))
+    except BenchError as error:
+        pytest.exit(f"{type(error).__name__}: {error}", returncode=error.exit_code)
 
 
 def _demand_certifiable(config: pytest.Config, campaign: Campaign) -> None:
@@ -258,9 +274,36 @@ def _scenario_of(item: pytest.Item) -> tuple[str, tuple[str, ...]]:
         ) from error
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    """A terminated run takes the same way out as Ctrl-C: through the teardown of the station."""
-    raise KeyboardInterrupt("terminated")
+class Signals:
+    """What stops a run from outside: all of it takes the same way out, through the teardown of the station.
+
+    `by` is the first one that came, or 0. One that the parent ignores, as `nohup` does, stays ignored.
+    """
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.by = 0
+        self._campaign = campaign
+        self._before = {
+            number: signal.signal(number, self._stop)
+            for name in _EXIT_CODE_OF
+            if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN
+        }
+
+    @property
+    def exit_code(self) -> int:
+        """Of a run that such a signal ended; 0 if none did."""
+        return _EXIT_CODE_OF[signal.Signals(self.by).name] if self.by else 0
+
+    def restore(self) -> None:
+        """Let the ones before have them again."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.by = self.by or number
+        name = signal.Signals(number).name
+        if not self._campaign.stop(name):
+            raise KeyboardInterrupt(name)
 
 
 # -- fixtures -----------------------------------------------------------------------------------------
@@ -278,9 +321,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         raise pytest.UsageError("the fixture 'bench' is for tests marked with bench.scenario.requirement")
     marker = request.node.get_closest_marker("bench_pack")
     pack = PackState(**(marker.kwargs if marker else {}))
-    station = campaign.station(pack)
-    outcome.station = station
-    with station:
+    with campaign.open_station(outcome, pack) as station:
         outcome.start_s = station.clock.now_s
         yield Bench(station, known_soc=pack.soc if marker and pack.known_soc is None else None)
 
@@ -361,10 +402,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Any:
         raise
     finally:
         line = campaign.finish(outcome)
+        signals = item.config.stash.get(_SIGNALS, None)
+        if campaign.broken or (signals and signals.by):
+            item.session.shouldstop = campaign.broken or "stopped from outside"
         reporter = item.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(line)
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                reporter.ensure_newline()
+                reporter.write_line(line)
 
 
 def _make_safe_at_once(item: pytest.Item, outcome: Outcome, error: BaseException) -> None:
@@ -448,15 +493,21 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if campaign is None:
         return
     folder = campaign.seal()
-    session.exitstatus = _exit_status(session, exitstatus, campaign.exit_code())
+    session.exitstatus = _exit_status(session, exitstatus, campaign)
     if folder is not None:
         session.config.hook.pytest_bench_sealed(run_folder=folder)
 
 
-def _exit_status(session: pytest.Session, pytest_says: int, campaign_says: int) -> int:
-    """The verdicts decide, unless pytest has something to say that they do not know."""
+def _exit_status(session: pytest.Session, pytest_says: int, campaign: Campaign) -> int:
+    """The verdicts decide, unless somebody has something to say that they do not know."""
+    campaign_says = campaign.exit_code()
     if campaign_says >= NotReady.exit_code:
         return campaign_says
+    signals = session.config.stash.get(_SIGNALS, None)
+    if signals is not None and signals.by:
+        return signals.exit_code
+    if campaign.broken:
+        return BenchError.exit_code
     if pytest_says not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return pytest_says
     if session.testsfailed > session.config.stash.get(_FAILED_SCENARIO_REPORTS, 0):
@@ -465,8 +516,8 @@ def _exit_status(session: pytest.Session, pytest_says: int, campaign_says: int) 
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _SIGTERM in config.stash:
-        signal.signal(signal.SIGTERM, config.stash[_SIGTERM])
+    if _SIGNALS in config.stash:
+        config.stash[_SIGNALS].restore()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -221,7 +221,8 @@ class Record:
     """All traces and events of one test.
 
     Traces come from sources that are asked when they are needed, so a record is always up to date.
-    Lookup is by standard name (`record["cell_v"]`); reported ones carry the prefix `dut.`.
+    Lookup is by standard name (`record["cell_v"]`); reported ones carry the prefix `dut.`. `observer` is
+    called with each event as it is noted.
     """
 
     def __init__(
@@ -230,6 +231,7 @@ class Record:
         self._sources = list(sources)
         self._now_s = now_s
         self.events: list[Event] = []
+        self.observer: Callable[[Event], object] | None = None
 
     def __iter__(self) -> Iterator[Trace]:
         return iter(self.traces().values())
@@ -252,7 +254,10 @@ class Record:
 
     def note(self, kind: str, text: str, **data: object) -> None:
         """Write down that something happened now."""
-        self.events.append(Event(self._now_s(), kind, text, data))
+        event = Event(self._now_s(), kind, text, data)
+        self.events.append(event)
+        if self.observer is not None:
+            self.observer(event)
 
     @property
     def cell_v(self) -> Trace:

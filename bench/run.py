@@ -262,15 +262,22 @@ class Campaign:
             if watch.report is not None:
                 self._attach_report(watch.report)
 
-    @property
-    def closing(self) -> bool:
-        """Whether a station is about to make its bench safe, which nothing may interrupt."""
-        return self._watch is not None and self._watch.closing
+    def stop(self, by: str) -> bool:
+        """Stop the scenario under way for a signal: whether that is taken care of, and the caller is done.
+
+        While a station makes its bench safe nothing interrupts it. Before, a scenario under guard stops at
+        its next beat; who asks again has waited for that.
+        """
+        watch = self._watch
+        if watch is None or not (watch.closing or (watch.beating and not watch.stopped_by)):
+            return False
+        watch.stopped_by = by
+        return True
 
     def _new_journal(self, outcome: Outcome) -> Journal:
         writer = self._open_writer(None)
         name = writer.free_name(outcome.id)
-        header = {"id": outcome.id, "nodeid": outcome.nodeid, "title": outcome.title}
+        header: dict[str, object] = {"id": outcome.id, "nodeid": outcome.nodeid, "title": outcome.title}
         header |= {"clauses": outcome.clauses, "parameters": outcome.parameters}
         try:
             self._journal = Journal(writer.folder / JOURNALS / f"{name}.jsonl", header)
@@ -355,7 +362,11 @@ class Campaign:
             ]
         try:
             writer = self._open_writer(station)
-            if self._journal is not None and station is not None:
+            if (
+                self._journal is not None
+                and station is not None
+                and len(station.identities) == len(self.file.roles)
+            ):
                 writer.describe(self._info(station))
             writer.scenario(
                 result,

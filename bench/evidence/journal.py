@@ -8,6 +8,7 @@ it. When the scenario has its files the journal is removed: all of it is in them
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -73,6 +74,8 @@ class Journal:
         """The scenario has its files."""
         self.close()
         self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or gone
+            self.path.parent.rmdir()
 
     def _add(self, kind: str, row: Mapping[str, object]) -> None:
         if self.problem or self._file < 0:

@@ -15,6 +15,7 @@ from bench.verdict import DecisionRule, Judgement, Verdict
 class RoleInfo:
     """One instrument of the station. `label`: how well its weakest exchange is known.
 
+    `watchdog`: what happens at the instrument when the bench falls silent, in the words of its driver.
     `twin`: software answers in its place, whatever the address says (a twin served over TCP has a real one).
     """
 
@@ -25,6 +26,7 @@ class RoleInfo:
     label: str = "unverified"
     calibration: str = ""
     twin: bool = False
+    watchdog: str = ""
 
 
 @dataclass(frozen=True, slots=True)

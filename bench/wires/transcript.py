@@ -57,6 +57,10 @@ class Transcript:
     def __repr__(self) -> str:
         return f"Transcript({len(self.entries)} entries)"
 
+    def observe(self, observer: Callable[[Entry], object] | None) -> None:
+        """Call `observer` from now on, in the place of the one before."""
+        self._observer = observer
+
     def add(self, t_s: float, role: str, direction: Direction, data: bytes) -> None:
         """Write down that `data` crossed the wire of `role` at bench time `t_s` [s]."""
         entry = Entry(t_s, role, direction, bytes(data))
