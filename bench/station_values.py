@@ -14,6 +14,8 @@ from typing import Any
 from bench.errors import StationInvalid
 from dut_profiles.profile import Profile
 
+#: Values that the profile does not have, and that are made from it.
+SPECIAL = ("$sense_wires", "$scanned_pack")
 RELAYS = 32
 #: Channels for voltages on a multiplexer card of a scanner; its slots count from 1.
 CARD_CHANNELS = 20
@@ -42,7 +44,7 @@ def _value(where: str, value: Any, profile: Profile) -> Any:
         return reduce(getattr, name.split("."), profile)
     except AttributeError as error:
         raise StationInvalid(
-            where, expected="$sense_wires, $scanned_pack or a value of the profile such as $pack.cells", found=repr(value)
+            where, expected=f"{', '.join(SPECIAL)} or a value of the profile such as $pack.cells", found=repr(value)
         ) from error
 
 

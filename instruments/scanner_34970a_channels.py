@@ -106,6 +106,11 @@ class Wiring(BaseModel):
         return UNITS[self.point.partition("[")[0]]
 
 
+def _or_a_point_alone(schema: dict[str, Any]) -> None:
+    """For editors: a channel may also be the name of its point and nothing else."""
+    schema["additionalProperties"] = {"anyOf": [{"type": "string"}, schema["additionalProperties"]]}
+
+
 class Daq970aOptions(RelayOptions):
     """The `[roles.<name>.options]` table of a 34970A, 34972A or DAQ970A.
 
@@ -141,7 +146,7 @@ class Daq970aOptions(RelayOptions):
         What it takes to answer [s]. Project default.
     """
 
-    channels: dict[int, Wiring] = Field(default_factory=dict)
+    channels: dict[int, Wiring] = Field(default_factory=dict, json_schema_extra=_or_a_point_alone)
     relays: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     cards: dict[int, CardName] = Field(default_factory=dict)
     cells: Annotated[int, Field(ge=1)] | None = None
