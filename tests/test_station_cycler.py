@@ -206,6 +206,22 @@ def test_a_slow_scan_still_finds_a_wrong_report_at_rest() -> None:
     assert len(inaccurate_cells(sagging(scanned(quiet(PROFILE), every_s=2.0), 5.0, 15.0))) == 24
 
 
+def test_a_bus_that_nobody_measured_when_plus_closed_is_not_judged() -> None:
+    story = quiet(PROFILE)
+    t_s = story.t_s
+    for name, closes_s in (("main_minus", 5.0), ("precharge", 5.2), ("main_plus", 6.0)):
+        story.measure(f"switch.{name}", np.where(t_s >= closes_s, 1.0, 0.0))
+    story.measure("link_v", np.where(t_s >= 5.9, 0.2, 0.0) * story.traces["pack_v"].value)
+    wrong = [str(f) for f in Reference(PROFILE).explains(story.record()) if "done_fraction" in str(f)]
+    assert len(wrong) == 1
+
+    # The last turn of the scan was half a second before.
+    link = story.traces["link_v"]
+    story.traces["link_v"] = link.between(0.0, 5.5)
+
+    assert not [f for f in Reference(PROFILE).explains(story.record()) if "done_fraction" in str(f)]
+
+
 def test_a_fast_measurement_is_taken_as_it_is() -> None:
     story = quiet(PROFILE)
     observed = Observed(story.record(), PROFILE)

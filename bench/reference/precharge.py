@@ -85,8 +85,8 @@ def _closing(
     if minus is not None and minus.at(before_s) < 0.5:
         found.append(Finding(after_s, "forbidden", "precharge order", "main_minus before main_plus", where))
     link, pack = observed.traces.get("link_v"), observed.traces.get("pack_v")
-    if link is None or pack is None:
-        return found
+    if link is None or pack is None or link.t_s[-1] < before_s:
+        return found  # nobody measured the bus then, or later
     # The contactor closed between two samples; from then on the bus is at pack voltage whatever was before.
     decided, seen = np.array([before_s - closing_s - TASK_S]), np.array([before_s])
     _, link_v = sliding(link.t_s, link.value, decided, seen)
