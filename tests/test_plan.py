@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.clock import Clock
 from bench.errors import InvalidInput
 from bench.plan import Demand, Figure, RehearsalCache, make_plan, rehearsal_of
 from bench.plan.cache import FILE
@@ -16,6 +17,7 @@ from bench.plan.observer import Observer
 from bench.plan.session import longest, wanted
 from bench.plan.table import as_text, verdict
 from bench.procedure import Bench
+from bench.rack import PackState, Rack
 from bench.station import Station
 from bench.station_file import RatingsEntry, StationFile, load_station
 from dut_profiles.profile import load_profile
@@ -125,6 +127,18 @@ def test_a_contactor_that_opens_under_load_interrupts_what_flowed(observed: tupl
     bench.wait(1.0)
 
     assert worst(observer)["contactors", "interrupted current"] == pytest.approx(100.0, rel=0.01)
+
+
+def test_a_voltmeter_at_a_supply_neither_feeds_nor_loads_it() -> None:
+    clock = Clock()
+    there = EMULATED.roles["meter"].model_copy(update={"address": "twin://charger"})
+    file = EMULATED.model_copy(update={"roles": {**EMULATED.roles, "voltmeter": there}})
+    observer = Observer(Rack(PROFILE, clock, seed=1, pack=PackState()), clock, file)
+    clock.sleep(0.1)
+
+    places = {figure.where for figure in observer.figures()}
+    assert {"charger", "regen", "load"} <= places
+    assert "voltmeter" not in places
 
 
 # -- what it is held against --------------------------------------------------------------------------

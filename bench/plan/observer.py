@@ -12,6 +12,7 @@ import numpy as np
 from bench.clock import Clock
 from bench.plan.demand import Figure
 from bench.rack import ORDER_PHYSICS, TICK_S, Rack
+from bench.station.drivers import kind_of
 from bench.station_file import StationFile
 
 #: How slowly a cable follows its current [s]: one body, warmed by the square of the current. Project default.
@@ -20,7 +21,8 @@ THERMAL_S = 60.0
 #: Contacts that a break rating is declared for: all but the pyrotechnic switch, the last one.
 _CONTACTORS = slice(0, 4)
 
-#: Terminals that have one voltage and one current.
+#: Terminals that have one voltage and one current, and the kinds of role that feed or load them. A voltmeter
+#: may sit there too.
 _POWER = ("charger", "regen", "load", "auxiliary")
 
 
@@ -42,7 +44,7 @@ class Observer:
         self._terminals = {
             name: rack.terminal(str(file.path), entry.terminal)
             for name, entry in file.roles.items()
-            if entry.terminal in _POWER
+            if entry.terminal in _POWER and kind_of(name) in _POWER
         }
         self._energy_j = dict.fromkeys(self._terminals, 0.0)
         ratings = file.ratings
