@@ -24,6 +24,8 @@ class Collector:
         self.checks: list[str] = []
         #: Called with each judgement as it is taken.
         self.observer: Callable[[Judgement], object] | None = None
+        #: Called before something is computed that may take seconds, during which nothing else happens.
+        self.about_to_compute: Callable[[], object] | None = None
 
     @property
     def judged(self) -> bool:
@@ -88,6 +90,8 @@ class ObservedReference(Reference):
         return replace(window, observer=self._trip_of(window, trace, limit, path))
 
     def explains(self, record: Record | None = None) -> Explanation:
+        if self._collector.about_to_compute is not None:
+            self._collector.about_to_compute()
         explanation = super().explains(record)
         self._collector.findings += [str(finding) for finding in explanation]
         return explanation

@@ -250,7 +250,7 @@ class Campaign:
         from bench.guard.watch import Watch
 
         self._watch = watch = Watch(line, station, self._new_journal(outcome))
-        outcome.collector.observer = watch.judged
+        outcome.collector.observer, outcome.collector.about_to_compute = watch.judged, watch.computes
         try:
             with watch.armed(), station:
                 yield station

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench.clock import Clock
+from bench.collector import Collector, ObservedReference
 from bench.errors import BenchError, NotReady, StationInvalid, UnsafeState
 from bench.evidence import EvidenceWriter, Journal, interruption, load
 from bench.guard.lease import _born
@@ -315,7 +316,10 @@ from bench.guard.line import GuardLine, Orders
 orders = Orders(**{**json.loads(sys.argv[1]), "pid": os.getpid()})
 line = GuardLine.start(orders)
 state = sys.argv[2]
-if state != "ready":
+if state == "computing":
+    line.arm()
+    line.announce_silence(3600.0)
+elif state != "ready":
     line.arm()
 if state == "disarmed":
     line.disarm()
@@ -389,6 +393,20 @@ def test_silence_ends_an_armed_run(boxes: Boxes) -> None:
     assert not boxes.box["load"].on
 
 
+def test_an_announced_silence_is_none_and_the_next_beat_ends_it(boxes: Boxes) -> None:
+    file = boxes.station(more="[guard]\nsilence_s = 0.5\n")
+    half_a_run(boxes.folder)
+    computing, silent = run_of(boxes, file, "computing"), run_of(boxes, file, "armed")
+    started(computing)
+    ended(silent)  # both are silent; one has said so
+    assert computing.poll() is None
+    computing.kill()
+    said = ended(computing)
+
+    assert "the run ended without a word" in said
+    assert "no sign of life" not in said
+
+
 def test_a_run_that_ends_between_two_scenarios_gets_its_evidence_sealed_and_nothing_more(
     boxes: Boxes,
 ) -> None:
@@ -457,6 +475,9 @@ class FakeLine:
     def beat(self) -> None:
         self.did.append("beat")
 
+    def announce_silence(self, longest_s: float) -> None:
+        self.did.append("announce")
+
     def arm(self) -> None:
         self.did.append("arm")
 
@@ -491,6 +512,18 @@ def test_a_watchman_is_armed_before_the_first_byte_and_until_all_is_read_back(
     assert line.did[-1] == "disarm"
     assert station.safe_report is not None
     assert station.safe_report.confirmed
+
+
+def test_the_reference_says_that_it_computes_before_it_does(station: Station, tmp_path: Path) -> None:
+    line = FakeLine()
+    made, collector = watch(station, line, tmp_path), Collector()
+    collector.about_to_compute = made.computes
+    with made.armed(), station:
+        station.clock.sleep(0.5)
+        before = len(line.did)
+        ObservedReference(PROFILE, station.record, collector).explains()
+
+    assert line.did[before] == "announce"
 
 
 @pytest.mark.parametrize("what", ["watchman", "disk"])

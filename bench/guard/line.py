@@ -126,8 +126,17 @@ class GuardLine:
         if self.lost or now_s < self._next_s:
             return
         self._next_s = now_s + BEAT_S
+        self._tell(b"\n")
+
+    def announce_silence(self, longest_s: float) -> None:
+        """Say that the run will not get on for up to `longest_s` [s] more than usual, until the next beat."""
+        if not self.lost:
+            self._tell(json.dumps({"do": "expect_silence", "longest_s": longest_s}).encode() + b"\n")
+            self._next_s = 0.0
+
+    def _tell(self, data: bytes) -> None:
         try:
-            self._line.send(b"\n")
+            self._line.send(data)
         except BlockingIOError:
             pass  # it has enough unread heartbeats
         except OSError as error:

@@ -30,6 +30,10 @@ BEAT_EVERY_S = 0.2
 #: How long a lease lasts that no watchman renews [min]: a day, or until its process ends.
 _UNRENEWED_MIN = 24 * 60.0
 
+#: How long holding a record against the reference may take before it counts as silence [s]: an hour of a
+#: large pack takes some seconds. Longer than instruments' own watchdogs wait, so energy goes off meanwhile.
+COMPUTES_WITHIN_S = 60.0
+
 #: After everything else that is due at the same instant.
 _ORDER_BEAT = 90
 
@@ -210,6 +214,10 @@ class Watch:
         """The scenario judged something."""
         self._journal.judgement(judgement)
         self._line.beat()
+
+    def computes(self) -> None:
+        """The scenario is about to hold its record against the reference, and will be silent meanwhile."""
+        self._line.announce_silence(COMPUTES_WITHIN_S)
 
     @property
     def trouble(self) -> str:

@@ -55,7 +55,7 @@ class Watchman:
         self._line, self._pending = line, b""
         self._clock = Clock(virtual=False)
         self._armed, self._ended = False, False
-        self._heard_s = 0.0
+        self._heard_s, self._silence_s = 0.0, 0.0
         self._last_report: SafeReport | None = None
         self._lease: Lease | None = None
         self._renew_s = 0.0
@@ -104,7 +104,7 @@ class Watchman:
                     self._lease, self.file.lease.minutes, watchman=os.fspath(path)
                 )
             self._answer(listens_at=os.fspath(path))
-            self._heard_s = self._clock.now_s
+            self._heard_s, self._silence_s = self._clock.now_s, self.file.guard.silence_s
             while not self._ended:
                 # What has arrived is heard before silence is judged: this process may have been held up too.
                 for key, _ in selector.select(self._patience_s()):
@@ -119,13 +119,13 @@ class Watchman:
     def _patience_s(self) -> float:
         waits = [1.0]
         if self._armed:
-            waits.append(self._heard_s + self.file.guard.silence_s - self._clock.now_s)
+            waits.append(self._heard_s + self._silence_s - self._clock.now_s)
         return max(0.0, min(waits))
 
     def _look_at_the_time(self) -> None:
         now_s = self._clock.now_s
         silent_s = now_s - self._heard_s
-        if self._armed and silent_s >= self.file.guard.silence_s:
+        if self._armed and silent_s >= self._silence_s:
             self._take_over(f"no sign of life from the run for {silent_s:.1f} s", lost_s=silent_s)
         elif self._lease is not None and now_s >= self._renew_s:
             minutes = self.file.lease.minutes
@@ -144,11 +144,15 @@ class Watchman:
         if not data:
             self._line_ended()
             return
-        self._heard_s = self._clock.now_s
+        self._heard_s, self._silence_s = self._clock.now_s, self.file.guard.silence_s
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
             if line and not self._ended:
-                self._obey(**json.loads(line))
+                try:
+                    order = json.loads(line)
+                except ValueError:
+                    continue  # cut off, because the line was full
+                self._obey(**order)
 
     def _obey(self, do: str, **more: Any) -> None:
         match do:
@@ -158,6 +162,8 @@ class Watchman:
             case "disarm":
                 self._armed = False
                 self._answer()
+            case "expect_silence":
+                self._silence_s += float(more["longest_s"])
             case "make_safe":
                 report = self._rescue([], more["cause"])
                 self._answer(report=as_json(report))
