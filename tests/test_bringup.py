@@ -15,10 +15,11 @@ from bench.bringup.mapping import Arrival, arrivals, swapped
 from bench.bringup.polarity import check_polarity
 from bench.bringup.rows import Row
 from bench.bringup.served import bench_of
-from bench.bringup.wiring import check_wiring
+from bench.bringup.wiring import _cells_compared, check_wiring
 from bench.emulated_bms import readings
 from bench.station import SafeReport
 from bench.station.safe_state import SafeStep
+from dut_profiles.profile import load_profile
 
 SHIPPED = (Path(__file__).parents[1] / "bench/stations/emulated.toml").read_text(encoding="utf-8")
 CELLS = "instruments.cells_bs1200:Bs1200"
@@ -267,8 +268,49 @@ class Scanned:
     """A station with one scanner, as far as its eyes look."""
 
     def __init__(self, cells: int) -> None:
-        self.instruments: dict[str, object] = {}
+        self.by_role: dict[str, object] = {}
         self.profile = type("Profile", (), {"pack": type("Pack", (), {"cells": cells})})
+
+
+def test_a_board_is_followed_before_the_pack_model_drives_it() -> None:
+    with bench_of("emulated_board", "hd_lfp_24s") as bench:
+        done = check(bench, wiring=True, drill=True)
+
+    assert (done.exit_code, found(done)) == (0, [])
+    assert row_of(done.rows, "cells", "order and polarity").expected.startswith("0.08 V in turn")
+    assert row_of(done.rows, "charger", "polarity").found == "computed by the pack model: it has no wires"
+
+
+def test_the_cells_of_a_whole_pack_are_held_against_a_scanner() -> None:
+    with bench_of("emulated_cycler", "hd_lfp_24s") as bench:
+        done = check(bench, wiring=True)
+
+    row = row_of(done.rows, "cells", "order")
+    assert (done.exit_code, found(done)) == (0, [])
+    assert row.expected == "scanner and the DUT within 0.01 V"
+    # Equal cells prove no order, and that is said.
+    assert row.mark == "note"
+    assert "pairs of cells are too alike to tell their order" in row.found
+
+
+class Seen:
+    """Somebody who sees what he is given."""
+
+    def __init__(self, name: str, volts: list[float]) -> None:
+        self.name, self._volts = name, np.array(volts)
+
+    def look(self) -> np.ndarray:
+        return self._volts
+
+
+def test_cells_that_differ_between_scanner_and_dut_are_named() -> None:
+    profile = load_profile("hd_lfp_24s")  # 5 mV: two who may both be wrong by that are 10 mV apart
+    eyes = [Seen("scanner", [3.0, 3.1, 3.2]), Seen("the DUT", [3.0, 3.2, 3.1])]
+    rows = _cells_compared(eyes, profile)
+    same = _cells_compared([eyes[0], Seen("the DUT", [3.009, 3.091, 3.2])], profile)
+
+    assert [row.what for row in rows if row.mark == "wrong"] == ["cell 1", "cell 2"]
+    assert [row.mark for row in same] == ["ok"]
 
 
 def test_a_scanner_sees_the_cells_that_it_is_wired_to() -> None:
@@ -283,7 +325,7 @@ def test_a_scanner_sees_the_cells_that_it_is_wired_to() -> None:
         def traces(self) -> dict: ...
 
     bench = Scanned(cells=3)
-    bench.instruments = {"scanner": Taps()}
+    bench.by_role = {"scanner": Taps()}
     (eyes,) = scanners_of(bench)  # type: ignore[arg-type]
 
     np.testing.assert_equal(eyes.look(), [0.08, np.nan, 0.04])
@@ -389,9 +431,9 @@ def test_a_source_that_does_not_come_up_proves_no_safe_state(
     monkeypatch.setattr("instruments.supply_rp7900.Rp7900.source", lambda self, **asked: None)
     done = checked(drill=True)
 
-    assert [str(row) for row in done.findings if row.where == "charger"] == [
-        "charger: energised: expected 5 V, found 0.00 V"
-    ]
+    (row,) = [row for row in done.findings if row.where == "charger"]
+    assert (row.what, row.expected) == ("energised", "5 V")
+    assert abs(float(row.found.removesuffix(" V"))) < 0.1
 
 
 @pytest.mark.parametrize("driver", ["Stuck", "Refusing"])

@@ -140,6 +140,16 @@ def test_everything_is_off_after_safe_and_the_panel_goes_on(hand: Hand, command:
     assert hand.energised
 
 
+def test_on_a_board_the_model_keeps_the_cells_when_the_hand_lets_go() -> None:
+    with bench_of("emulated_board", "hd_lfp_24s") as bench, bench.station() as station:
+        hand = Hand(station)
+        hand.panel.greet()
+        hand("cell 7 3.45")
+
+        assert hand("off cells") == "cells: handed back to the pack model, which stays on"
+        assert hand("safe").startswith("safe after ")
+
+
 def test_help_names_every_command_and_the_sources_of_this_station(hand: Hand) -> None:
     text = hand("help")
 

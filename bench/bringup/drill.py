@@ -7,7 +7,9 @@ That it was on is measured, or the drill would prove nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+from bench.bringup.readings import measured_text
 from bench.bringup.rows import Row, judged
 from bench.errors import BenchError
 from bench.station import SafeReport, Station
@@ -19,11 +21,16 @@ CELL_V, SENSOR_DEGC = 0.3, 25.0
 SETTLE_S = 1.0
 
 
-def energise(station: Station) -> list[Row]:
-    """Switch a little of everything on and measure that it is; a refusal is a row, not an end."""
+def energise(station: Station, *, wired: bool = False) -> list[Row]:
+    """Switch a little of everything on and measure that it is; a refusal is a row, not an end.
+
+    `wired`: the wiring is known to be right, so cells get what cells have and the DUT may be fed.
+    """
     rows: list[Row] = []
+    pack = station.profile.pack
+    cell_v = pack.nominal_v / pack.cells if wired else CELL_V
     acts: dict[str, Callable[[Station, str], Row | None]] = {
-        "cells": _cells,
+        "cells": partial(_cells, cell_v=cell_v),
         "thermistors": _thermistors,
         "charger": _source,
         "regen": _source,
@@ -31,12 +38,14 @@ def energise(station: Station) -> list[Row]:
     }
     for kind, act in acts.items():
         for role in station.instruments:
-            if kind_of(role) == kind:
+            if kind_of(role) == kind and not station.file.roles[role].is_model:
                 try:
                     row = act(station, role)
                 except BenchError as error:
                     row = Row(role, "energised", "a little", str(error), "wrong")
                 rows += [row] if row else []
+    if wired:
+        station.feed_dut()
     return rows or [Row("drill", "energised", "something to switch off", "no role gives energy", "note")]
 
 
@@ -47,8 +56,13 @@ def told(report: SafeReport) -> Row:
     return Row("drill", "safe state", expected, found, judged(report.confirmed))
 
 
-def _cells(station: Station, role: str) -> None:
-    station.role(role).set(voltage_v=min(CELL_V, station.file.roles[role].max_v or CELL_V))
+def _cells(station: Station, role: str, *, cell_v: float) -> Row:
+    emulator = station.role(role)
+    wanted_v = min(cell_v, station.file.roles[role].max_v or cell_v)
+    emulator.set(voltage_v=wanted_v)
+    station.clock.sleep(SETTLE_S)
+    mark = judged(not emulator.is_off())
+    return Row(role, "energised", f"channels at {wanted_v:.2g} V", measured_text(role, emulator), mark)
 
 
 def _thermistors(station: Station, role: str) -> None:

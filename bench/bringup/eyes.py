@@ -85,7 +85,7 @@ def taps(scanned: dict[str, float]) -> dict[int, float]:
 def scanners_of(station: Station) -> list[ScannerEyes]:
     """Every scanner of a station that is wired to taps of cells."""
     found = []
-    for name, instrument in station.instruments.items():
+    for name, instrument in station.by_role.items():
         if isinstance(instrument, roles.Scanner) and taps(instrument.scan()):
             found.append(ScannerEyes(name, instrument.scan, station.profile.pack.cells))
     return found

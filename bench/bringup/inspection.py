@@ -61,6 +61,7 @@ def inspect(station: Station, addresses: Mapping[str, str]) -> tuple[list[RoleSh
         rack=station.rack,
         seed=station.file.seed,
         addresses=addresses,
+        model=station.model,
     )
     shown, rows, wires = [], [], []
     for name, entry in station.file.roles.items():
@@ -74,7 +75,8 @@ def inspect(station: Station, addresses: Mapping[str, str]) -> tuple[list[RoleSh
         else:
             rows.append(Row(name, "identity", "an answer", identity))
             rows += _stated(name, entry, identity)
-            rows += _size(name, driver, station.profile)
+            if sum(kind_of(other) == kind_of(name) for other in station.file.roles) == 1:
+                rows += _size(name, driver, station.profile)
         rows += _calibration(name, entry, station.clock.utc.date())
         role = _shown(station, name, opener.address(name), identity)
         rows += _ceilings(role, station.file.ratings)

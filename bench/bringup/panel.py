@@ -63,7 +63,7 @@ class Panel:
     def greet(self) -> None:
         """What stands here, and whether the DUT talks."""
         file = self.station.file
-        names = ", ".join(self.station.instruments)
+        names = ", ".join(self.station.by_role)
         self.say(f"{file.name} with {self.station.profile.identity.model}: {names}")
         try:
             self.station.dut.start()
@@ -231,14 +231,17 @@ class Panel:
 
     def off(self, given: Sequence[str]) -> None:
         if not given:
-            return self.safe(given)
+            self.safe(given)
+            return
         role = self.station.role(given[0])
         role.off()
         self._set.pop(given[0], None)
+        if self.station.model is not None and self.station.model.role(given[0]) is not None:
+            self.say(f"{given[0]}: handed back to the pack model, which stays on")
+            return
         if not role.is_off():
             raise NotReady(f"{given[0]} was told to be off and says that it is not: try 'safe'")
         self.say(f"{given[0]}: off, read back")
-        return None
 
     def safe(self, _: Sequence[str]) -> None:
         report = self.station.make_safe("asked to at the panel")

@@ -37,10 +37,10 @@ class Bench:
         """Role, or "dut", to address, for stand-ins that a sim serves."""
         return self.sim.addresses if self.sim else {}
 
-    def station(self) -> Station:
-        """A station that is not open yet; an emulated bench begins with a fresh pack."""
+    def station(self, *, bare: bool = False) -> Station:
+        """A station that is not open yet, `bare` as it says; an emulated bench begins with a fresh pack."""
         pack = PackState(soc=self.soc)
-        station = Station(self.file, self.profile, pack=pack, addresses=self.addresses)
+        station = Station(self.file, self.profile, pack=pack, addresses=self.addresses, bare=bare)
         if self.sim is not None:
             self.sim.power_cycle(station.clock, seed=self.file.seed, pack=pack)
         return station

@@ -13,6 +13,8 @@ from bench.bringup.mapping import Arrival, arrivals, swapped
 from bench.bringup.rows import Mark, Row
 from bench.errors import WireError
 from bench.station import Station
+from bench.station.drivers import kind_of
+from dut_profiles.profile import Profile
 from instruments import roles
 
 #: Voltage of the channel that is followed [V], lowest first; the others stand at half of it. Project default.
@@ -27,13 +29,15 @@ def check_wiring(station: Station) -> list[Row]:
     """Follow cells and thermistors on an open station; its sources are off. Energy stays below `LEVELS_V`."""
     rows = [_start(station)]
     answers = rows[0].mark == "ok"
-    return rows + _cells(station, answers) + _thermistors(station, answers) + [_alarms(station)]
+    rows += _cells(station, answers) + _thermistors(station, answers)
+    return [*rows, _alarms(station)] if "cells" in station.by_role else rows
 
 
 def _start(station: Station) -> Row:
     """Let the DUT talk. With a cell emulator the cells stand at the lowest level by then."""
-    if "cells" in station.instruments:
+    if "cells" in station.by_role:
         station.role("cells").set(voltage_v=LEVELS_V[0] / 2)
+    station.feed_dut()
     try:
         station.dut.start()
     except WireError as error:
@@ -51,20 +55,46 @@ def _alarms(station: Station) -> Row:
 
 
 def _cells(station: Station, answers: bool) -> list[Row]:
-    if "cells" not in station.instruments:
-        return [Row("cells", "order and polarity", "a cell emulator", "no role cells", "note")]
-    profile, emulator = station.profile, station.role("cells")
+    profile = station.profile
     watching: list[Eyes] = list(scanners_of(station))
     if answers:
         period_s = profile.measurement.cell_period_s
         watching.append(DutEyes(station, "dut.cell_v", profile.pack.cells, period_s))
-    rows = []
+    if "cells" not in station.by_role:
+        return _cells_compared(watching, profile)
+    emulator, rows = station.role("cells"), list[Row]()
     for eyes in watching:
         rows += _cells_by(eyes, emulator, station)
     if not watching:
         rows.append(Row("cells", "order and polarity", "somebody who sees them", "nobody", "wrong"))
     emulator.off()
     return rows
+
+
+def _cells_compared(watching: list[Eyes], profile: Profile) -> list[Row]:
+    """Cells that nobody can move: whoever sees them has to see the same. Alike cells prove no order."""
+    if len(watching) < 2:
+        return [Row("cells", "order", "a cell emulator, or a scanner and the DUT", "neither", "note")]
+    (first, second), tolerance_v = watching[:2], profile.measurement.cell_tolerance_v
+    seen_v, told_v = first.look(), second.look()
+    apart_v = np.abs(seen_v - told_v)
+    rows = [
+        Row(
+            "cells",
+            f"cell {k}",
+            f"{seen_v[k]:.3f} V by {first.name}",
+            f"{told_v[k]:.3f} V by {second.name}",
+            "wrong",
+        )
+        for k in np.flatnonzero(apart_v > 2.0 * tolerance_v)
+    ]
+    spread_v = np.diff(np.sort(told_v))
+    alike = int((spread_v <= 2.0 * tolerance_v).sum())
+    expected = f"{first.name} and {second.name} within {2.0 * tolerance_v:g} V"
+    found = f"at most {np.nanmax(apart_v):.4f} V apart"
+    if alike:
+        found += f"; {alike} pairs of cells are too alike to tell their order"
+    return [Row("cells", "order", expected, found, "ok" if not alike and not rows else "note"), *rows]
 
 
 def _cells_by(eyes: Eyes, emulator: roles.CellEmulator, station: Station) -> list[Row]:
@@ -87,7 +117,10 @@ def _readable_level(
     """The lowest level [V] at which most cells are read, and what was tried in vain."""
     pack, tolerance_v = station.profile.pack, station.profile.measurement.cell_tolerance_v
     least_v = 2.0 * STEP_TOLERANCES * tolerance_v
-    highest_v = min(pack.lower_limit_discharging_v, station.file.roles["cells"].max_v or 0.0)
+    ceilings_v = [
+        entry.max_v or 0.0 for name, entry in station.file.roles.items() if kind_of(name) == "cells"
+    ]
+    highest_v = min(pack.lower_limit_discharging_v, *ceilings_v)
     tried = [level_v for level_v in LEVELS_V if least_v <= level_v <= highest_v]
     rows: list[Row] = []
     for level_v in tried:

@@ -63,6 +63,8 @@ class Station:
         Open only what a certification may rest on. Else what speaks against one is kept in `doubts`.
     rehearse
         The envelope notes what it would refuse and lets it pass; every part is emulated.
+    bare
+        Open without what drives by itself: the pack model stands still, the DUT is not fed.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Station:
         addresses: Mapping[str, str] | None = None,
         certify: bool = False,
         rehearse: bool = False,
+        bare: bool = False,
     ) -> None:
         if rehearse:
             check_rehearsal(file)
@@ -92,7 +95,7 @@ class Station:
         self.identities: dict[str, str] = {}
         #: What speaks against a certification, in words.
         self.doubts: list[str] = []
-        self._certify = certify
+        self._certify, self._bare = certify, bare
         self.envelope = Envelope(file, clock=self.clock, enforce=not rehearse)
         self.rack: Rack | None = None
         self._seed = file.seed if seed is None else seed
@@ -210,14 +213,15 @@ class Station:
             if poll is not None and entry.poll_s is not None:
                 self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
         self.envelope.watch()
-        if self.model is not None:
+        if self.model is not None and not self._bare:
             self.model.connect(self.by_role)
             self.model.start()
-        self._feed_dut()
+        if not self._bare:
+            self.feed_dut()
         wire, self._dut = opener.dut()
         self._wires.append(("dut", wire))
 
-    def _feed_dut(self) -> None:
+    def feed_dut(self) -> None:
         """Give the DUT its own supply, if the station says that this is the bench's to do."""
         dut = self.file.dut
         if dut.supply_v is not None and dut.supply_a is not None:
@@ -300,7 +304,6 @@ class Station:
 
     def make_safe(self, cause: str) -> SafeReport:
         """Take energy away and read back that it is gone; the wires stay open. It never raises."""
-        self.envelope.unwatch()
         self.envelope.unwatch()
         clock, entry = self.clock, self.file.safe_state
         report, began_s = SafeReport(cause), clock.now_s
