@@ -116,7 +116,10 @@ def test_what_cannot_be_read_is_one_line(bmsbench: Call, arguments: tuple[str, .
 
 
 @NEEDS_PTY
-def test_a_bench_behind_real_ports_is_checked_wired_and_drilled(bmsbench: Call) -> None:
+def test_a_bench_behind_real_ports_is_checked_wired_and_drilled(
+    bmsbench: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     said = bmsbench("check", "loopback", "--wiring", "--drill", "--json")
 
     assert said.code == 0, said.err
@@ -124,4 +127,6 @@ def test_a_bench_behind_real_ports_is_checked_wired_and_drilled(bmsbench: Call) 
     assert found["cells", "order and polarity"] == "24 of 24 on their own cell"
     assert found["thermistors", "order"] == "8 of 8 on their own sensor"
     assert found["drill", "safe state"].startswith("safe after ")
+    assert found["drill", "safe state by the watchman"].startswith("safe after ")
+    assert "contactors open" in found["drill", "safe state by the watchman"]
     assert said.shown["roles"][0]["address"].startswith("TCPIP::127.0.0.1::hislip0")

@@ -20,7 +20,6 @@ from bench.station import Station
 ROOT = Path(__file__).parents[1]
 SHIPPED = (ROOT / "bench/stations/emulated.toml").read_text(encoding="utf-8")
 NEEDS_PTY = pytest.mark.skipif(sys.platform == "win32", reason="the loopback station has pseudo terminals")
-NEEDS_SIGNALS = pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 
 
 class Hand:
@@ -236,7 +235,9 @@ def test_an_envelope_that_is_left_while_waiting_is_told_and_the_sources_are_off(
 # -- as a program -----------------------------------------------------------------------------------------
 
 
-def panel(*arguments: str, said: str) -> subprocess.CompletedProcess[str]:
+def panel(
+    *arguments: str, said: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bench", "panel", *arguments],
         cwd=ROOT, input=said, capture_output=True, text=True, timeout=120, check=False,
@@ -272,16 +273,15 @@ def sim() -> Iterator[SimClient]:
     client.close()
 
 
-@NEEDS_PTY
-@NEEDS_SIGNALS
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_panel_leaves_nothing_on(sim: SimClient, tmp_path: Path, how: signal.Signals) -> None:
-    manifest = tmp_path / "sim.json"
+def charging(sim: SimClient, folder: Path) -> subprocess.Popen[str]:
+    """A panel on a served bench that has just switched its charger on."""
+    manifest = folder / "sim.json"
     manifest.write_text(sim.manifest.to_json(), encoding="utf-8")
+    own = {"BENCH_SIM": str(manifest), "XDG_STATE_HOME": str(folder), "PYTHONUNBUFFERED": "1"}
     child = subprocess.Popen(
         [sys.executable, "-m", "bench", "panel", "loopback"],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "BENCH_SIM": str(manifest), "PYTHONUNBUFFERED": "1"},
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, **own},
     )  # fmt: skip
     assert child.stdin is not None
     assert child.stdout is not None
@@ -290,6 +290,13 @@ def test_an_interrupted_panel_leaves_nothing_on(sim: SimClient, tmp_path: Path, 
     for line in child.stdout:
         if line.startswith("charger: 50 V"):
             break
+    return child
+
+
+@NEEDS_PTY
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_panel_leaves_nothing_on(sim: SimClient, tmp_path: Path, how: signal.Signals) -> None:
+    child = charging(sim, tmp_path)
     energised = sim.truth()
     child.send_signal(how)
     rest, _ = child.communicate(timeout=60)
@@ -301,6 +308,36 @@ def test_an_interrupted_panel_leaves_nothing_on(sim: SimClient, tmp_path: Path, 
     assert "safe after " in rest
     assert not after["charger"]["enabled"]
     assert after["cells_connected"] == 0
+
+
+@NEEDS_PTY
+def test_the_watchman_makes_safe_what_a_killed_panel_leaves(sim: SimClient, tmp_path: Path) -> None:
+    child = charging(sim, tmp_path)
+    energised = sim.truth()
+    child.kill()
+    # Until nobody holds the other end any more: the watchman has the panel's standard error.
+    rest, _ = child.communicate(timeout=60)
+    after = sim.truth()
+
+    assert energised["charger"]["enabled"]
+    assert "bmsbench watchman: safe after " in rest
+    assert not after["charger"]["enabled"]
+    assert after["cells_connected"] == 0
+
+
+@NEEDS_PTY
+def test_a_bench_in_use_is_not_opened_a_second_time(sim: SimClient, tmp_path: Path) -> None:
+    child = charging(sim, tmp_path)
+    second = subprocess.run(
+        [sys.executable, "-m", "bench", "check", "loopback", "--sim", str(tmp_path / "sim.json")],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )  # fmt: skip
+    child.communicate("quit\n", timeout=60)
+
+    assert second.returncode == 40
+    assert "NotReady" in second.stderr
+    assert child.returncode == 0
 
 
 @NEEDS_PTY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from bench.bringup.drill import energise, told
 from bench.bringup.inspection import RoleShown, inspect
@@ -14,6 +15,9 @@ from bench.bringup.served import Bench
 from bench.bringup.wiring import check_wiring
 from bench.errors import BenchError, NotReady, UnsafeState, WireError
 from bench.station import SafeReport, Station
+
+if TYPE_CHECKING:
+    from bench.guard.line import GuardLine
 
 
 @dataclass(slots=True)
@@ -75,18 +79,46 @@ def check(bench: Bench, *, wiring: bool = False, drill: bool = False) -> Checked
             found = "not done, because of what was found before"
             checked.rows.append(Row(name, "", "a bench without findings", found, "note"))
             continue
-        report = _opened(bench.station(bare=True), name, work, checked)
+        report = _opened(bench, name, work, checked)
         if name == "drill" and report is not None:
             checked.rows.append(told(report))
+    if drill and bench.line is not None and not (checked.findings or checked.unsafe):
+        _drill_watchman(bench, bench.line, checked, wired=wiring)
+    bench.unsafe = bool(checked.unsafe)
     return checked
 
 
+def _drill_watchman(bench: Bench, line: GuardLine, checked: Checked, *, wired: bool) -> None:
+    """Energise once more and let go of everything, as a run that dies does: the watchman makes it safe."""
+    station = bench.station(bare=True)
+    try:
+        with bench.watched(station), station:
+            checked.rows += wrong(energise(station, wired=wired))
+            station.abandon()
+            checked.unsafe = _saved(line, bench.file.safe_state.within_s, checked)
+    except UnsafeState as error:
+        checked.unsafe = str(error)
+    except BenchError as error:
+        checked.rows.append(_broke("drill", error))
+
+
+def _saved(line: GuardLine, within_s: float, checked: Checked) -> str:
+    """Have the watchman make the bench safe; why it is not, or ""."""
+    try:
+        report = line.make_safe("a drill: the run let go of everything", within_s)
+    except WireError as error:
+        return f"the watchman did not answer: {error}"
+    checked.rows.append(told(report, "safe state by the watchman"))
+    return "" if report.confirmed else str(report)
+
+
 def _opened(
-    station: Station, name: str, work: Callable[[Station], list[Row]], checked: Checked
+    bench: Bench, name: str, work: Callable[[Station], list[Row]], checked: Checked
 ) -> SafeReport | None:
     """Do one stage on an open station and make it safe; what making safe came to."""
+    station = bench.station(bare=True)
     try:
-        with station:
+        with bench.watched(station), station:
             try:
                 checked.rows += work(station)
             except BenchError as error:

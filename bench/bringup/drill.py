@@ -49,11 +49,11 @@ def energise(station: Station, *, wired: bool = False) -> list[Row]:
     return rows or [Row("drill", "energised", "something to switch off", "no role gives energy", "note")]
 
 
-def told(report: SafeReport) -> Row:
+def told(report: SafeReport, what: str = "safe state") -> Row:
     """What making safe came to."""
     expected = "everything off and read back as off"
     found = f"{report}, read back" if report.confirmed else str(report)
-    return Row("drill", "safe state", expected, found, judged(report.confirmed))
+    return Row("drill", what, expected, found, judged(report.confirmed))
 
 
 def _cells(station: Station, role: str, *, cell_v: float) -> Row:

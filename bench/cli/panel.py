@@ -49,7 +49,7 @@ def panel(
         opened = bench.station()
         with _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
             try:
-                with opened:
+                with bench.watched(opened), opened:
                     made = Panel(opened, show)
                     made.greet()
                     _attend(made, opened, show)
