@@ -29,6 +29,7 @@ from instruments.roles import Step
 from instruments.scpi_dialogue import Dialogue
 
 _INSTRO = "nominal-io/instro 1.22.0, eload/drivers/rigol_dl30xx.py"
+_INSTRO_BENCH = "nominal-io/instro, tests/contrib/eload/rigol_dl3031a/test_rigol_dl3031a_hardware.py"
 _CHARKSTER = "charkster/rigol_dl3021a, rigol_dl3021a.py: settings of a DL3021A after power-on"
 _DRIFT = "jvanderberg/signal-drift, server/devices/drivers/rigol-dl3021.ts"
 _FACEBOOK = "RajdeepMallick21/FB-DL3021, LabInstruments/DL3000.py"
@@ -47,6 +48,10 @@ EXCHANGES = (
     Exchange(b"SYST:ERR?", b'0,"No error"', _INSTRO, "public driver", "it wants a 0 in front"),
     Exchange(b"INP 0", None, _INSTRO, "public driver"),
     Exchange(b"INP?", b"0", _CHARKSTER, "capture", "SOURce:INPut:STATe? there"),
+    Exchange(b"OCP:ISET 0.5", None, _INSTRO, "public driver"),
+    Exchange(b"FUNC:MODE?", b"OCP", _INSTRO_BENCH, "public driver", "the setting selects the test"),
+    Exchange(b"WAVe:TIMe ADD", None, _INSTRO, "public driver"),
+    Exchange(b"FUNC:MODE?", b"WAV", _INSTRO_BENCH, "public driver", "it selects the display"),
     Exchange(b"FUNC:MODE FIX", None, _INSTRO, "public driver"),
     Exchange(b"FUNC:MODE?", b"FIX", _CHARKSTER, "capture", "WAV there, after power-on"),
     Exchange(b"FUNC CURR", None, _INSTRO, "public driver"),

@@ -3,7 +3,8 @@
 Commands and the form of answers as in public drivers and in settings recorded from a DL3021A (`EXCHANGES` of
 `load_dl3021.py`). Not in any document seen, hence project defaults: accuracy, slew, status bits, protection
 at 105 % of the rating which holds until the input is switched on again, what a limit does (input off), the
-order of levels in a transient, units of capacity and energy (Ah, Wh), and the shortest time of a level.
+order of levels in a transient, the error number of a range below its level, units of capacity and energy
+(Ah, Wh), and the shortest time of a level.
 
 Left out: the tests for over-current and over-power protection (their settings are kept, but the input does
 not switch on), the waveform display, and other keys than the one that toggles the short circuit.
@@ -154,7 +155,13 @@ _OTHERS = (
         "level_ohm",
         (Digits("OHM", _LEAST_OHM, 15_000.0, 2.0, decimals=3),),
     ),
-    Command("[SOURce:]RESistance:RANGe", "range_ohm", (_range("OHM", _RANGES_OHM, 15_000.0),)),
+    # Refused below the level: nominal-io/instro, tests/eload/rigol/test_rigol_dl3000_hardware.py.
+    Command(
+        "[SOURce:]RESistance:RANGe",
+        "range_ohm",
+        (_range("OHM", _RANGES_OHM, 15_000.0),),
+        run="check_resistance",
+    ),
     *_limits("RESistance", "resistance_limit"),
     Command("[SOURce:]POWer[:LEVel][:IMMediate]", "level_w", (_WATTS,)),
     *_limits("POWer", "power_limit"),
@@ -199,30 +206,23 @@ _BATTERY = (
 def _protection_test(
     name: str, letter: str, level: Digits, defaults: tuple[float, ...]
 ) -> tuple[Command, ...]:
-    """Settings of the test for over-current (I) or over-power (P) protection."""
-    root, (step, most, least) = f"[SOURce:]{name}", defaults
-    return (
-        Command(f"{root}:VON", f"{name}_von", (Digits("V", 0.0, "rated_v", 0.01, decimals=3),)),
-        Command(f"{root}:VONDelay", f"{name}_von_delay", (_DELAY_MS,)),
-        Command(f"{root}:{letter}SET", f"{name}_set", (level,)),
-        Command(
-            f"{root}:{letter}STep",
-            f"{name}_step",
-            (Digits(level.unit, 0.0, level.maximum, step, decimals=level.decimals),),
-        ),
-        Command(f"{root}:{letter}DELaystep", f"{name}_delay", (_DELAY_MS,)),
-        Command(
-            f"{root}:{letter}MAX",
-            f"{name}_most",
-            (Digits(level.unit, 0.0, level.maximum, most, decimals=level.decimals),),
-        ),
-        Command(
-            f"{root}:{letter}MIN",
-            f"{name}_least",
-            (Digits(level.unit, 0.0, level.maximum, least, decimals=level.decimals),),
-        ),
-        Command(f"{root}:V{name}", f"{name}_v", (Digits("V", 0.0, "rated_v", 0.5, decimals=3),)),
-        Command(f"{root}:T{name}", f"{name}_time", (_DELAY_MS,)),
+    """Settings of the test for over-current (I) or over-power (P) protection; each selects the test."""
+    step, most, least = defaults
+    watts_or_amperes = [(f"{letter}SET", "set", level)]
+    for header, key, default in (("STep", "step", step), ("MAX", "most", most), ("MIN", "least", least)):
+        limit = Digits(level.unit, 0.0, level.maximum, default, decimals=level.decimals)
+        watts_or_amperes.append((f"{letter}{header}", key, limit))
+    settings: list[tuple[str, str, Number]] = [
+        ("VON", "von", Digits("V", 0.0, "rated_v", 0.01, decimals=3)),
+        ("VONDelay", "von_delay", _DELAY_MS),
+        *watts_or_amperes,
+        (f"{letter}DELaystep", "delay", _DELAY_MS),
+        (f"V{name}", "v", Digits("V", 0.0, "rated_v", 0.5, decimals=3)),
+        (f"T{name}", "time", _DELAY_MS),
+    ]
+    return tuple(
+        Command(f"[SOURce:]{name}:{header}", f"{name}_{key}", (parameter,), run="choose", bound=(name,))
+        for header, key, parameter in settings
     )
 
 
@@ -245,11 +245,19 @@ DIALECT = Dialect(
         *_OTHERS,
         *_LIST,
         *_BATTERY,
-        Command("[SOURce:]OCP:RANGe", "ocp_range_a", (_range("A", _RANGES_A, 40.0),)),
+        Command(
+            "[SOURce:]OCP:RANGe",
+            "ocp_range_a",
+            (_range("A", _RANGES_A, 40.0),),
+            run="choose",
+            bound=("OCP",),
+        ),
         *_protection_test("OCP", "I", _amperes("rated_a"), (1.0, 10.0, 9.0)),
         *_protection_test("OPP", "P", _WATTS, (1.0, 100.0, 90.0)),
         Command("[SOURce:]WAVe:TIMe", parameters=(Choice(("ADD", "SUB")),), run="change_window"),
-        Command("[SOURce:]WAVe:TSTep", "window_step", (Choice(("1", "10"), "1"),)),
+        Command(
+            "[SOURce:]WAVe:TSTep", "window_step", (Choice(("1", "10"), "1"),), run="choose", bound=("WAV",)
+        ),
         Command("[SOURce:]SENSe[:STATe]", "sense", (Boolean(),)),
         Command("[SOURce:]TRANsient[:STATe]", "transient", (Boolean(),), run="leave"),
         Command("[SOURce:]INPut[:STATe]", parameters=(Boolean(),), run="switch", query="state"),
@@ -487,7 +495,19 @@ class Dl3021Twin:
         return DIALECT.number(values.get(which, 0.0))
 
     def change_window(self, direction: str) -> None:
-        """The waveform display has no effect on the input."""
+        """The waveform display has no effect on the input; to use it selects it."""
+        self.choose("WAV", direction)
+
+    def choose(self, regulation: str, _: object) -> None:
+        """A setting of the display or of a test selects it, and with that the input is off."""
+        if self._scpi.settings["regulation"] != regulation:
+            self.leave(regulation)
+            self._scpi.settings["regulation"] = regulation
+
+    def check_resistance(self, range_ohm: float) -> None:
+        """A range has to hold the level that is set."""
+        if range_ohm < self._scpi.settings["level_ohm"]:
+            raise ScpiError(-221)
 
     def switch(self, on: bool) -> None:
         """Switch on or off; a protection is forgotten and trips again if its cause is still there."""
@@ -508,15 +528,21 @@ class Dl3021Twin:
         return "1" if self._on else "0"
 
     def trigger(self) -> None:
-        """`*TRG` and `TRIGger`: start the list, a pulse, or the other level."""
+        """`*TRG` and `TRIGger`: start the list, a pulse, or the other level.
+
+        With neither transient nor input on, it switches both on first, as the key on the panel does.
+        """
         settings = self._scpi.settings
-        if settings["trigger_source"] != "BUS" or not self._on:
+        if settings["trigger_source"] != "BUS" or (settings["regulation"] == "LIST" and not self._on):
             raise ScpiError(-211)
         if settings["regulation"] == "LIST":
             self._steps.start(self._list_steps())
-        elif not settings["transient"]:
-            raise ScpiError(-211)
-        elif settings["pattern"] == "PULS":
+            return
+        settings["transient"] = True
+        if not self._on:
+            self.switch(True)
+            return
+        if settings["pattern"] == "PULS":
             self._steps.start([(1.0, max(settings["b_width"], SHORTEST_S))])
         elif settings["pattern"] == "TOGG":
             self._at_b = not self._at_b

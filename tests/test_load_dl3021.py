@@ -272,6 +272,37 @@ def test_a_trigger_that_is_not_from_the_bus_is_ignored(bench: Rig):
     assert error(bench) == '-211,"Trigger ignored"'
 
 
+def test_a_trigger_from_the_bus_switches_the_transient_and_the_input_on(bench: Rig):
+    bench.twin.handle(b"CURR:TRAN:MODE TOGG;ALEV 1;BLEV 2;:TRAN 0;:INP 0;:TRIG:SOUR BUS;:TRIG")
+
+    assert error(bench).startswith("0,")
+    assert ask(bench, "INP?;:TRAN?") == "1;1"
+    assert bench.terminal.current_a == pytest.approx(1.0, rel=0.01)
+
+
+def test_a_range_of_resistance_holds_the_level_or_is_refused(bench: Rig):
+    bench.twin.handle(b"RES 100;:RES:RANG 15")
+    assert error(bench) == '-221,"Settings conflict"'
+    assert ask(bench, "RES:RANG?") == "15000"
+
+    bench.twin.handle(b"RES 10;:RES:RANG 15")
+    assert error(bench).startswith("0,")
+    assert ask(bench, "RES:RANG?") == "15"
+
+
+@pytest.mark.parametrize(
+    ("setting", "regulation"),
+    [("OCP:ISET 0.5", "OCP"), ("OPP:PSET 1", "OPP"), ("WAV:TIM ADD", "WAV"), ("OCP:RANG 4", "OCP")],
+)
+def test_a_setting_of_a_test_selects_it_and_switches_off(bench: Rig, setting: str, regulation: str):
+    bench.twin.handle(b"INP 1")
+
+    bench.twin.handle(setting.encode())
+
+    assert ask(bench, "FUNC:MODE?") == regulation
+    assert ask(bench, "INP?") == "0"
+
+
 @pytest.mark.parametrize(
     ("setting", "amperes"),
     [
