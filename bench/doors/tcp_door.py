@@ -19,6 +19,9 @@ LONGEST_MESSAGE = 1 << 20
 #: What may pile up [bytes] of a client that does not read its answers or has to wait for a lock.
 _MOST_HELD = 2 * LONGEST_MESSAGE
 
+#: Connections that may wait to be accepted. A client that finds no place tries again only after a second.
+_WAITING = 1024
+
 
 def send_at_once(connection: socket.socket) -> None:
     """Switch Nagle's algorithm off at this end."""
@@ -150,7 +153,7 @@ class TcpDoor:
         if self._server is not None:
             return
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self.client, self.host, self.port)
+        self._server = await loop.create_server(self.client, self.host, self.port, backlog=_WAITING)
         self.port = self._server.sockets[0].getsockname()[1]
         self.address = self.resource_name()
 
