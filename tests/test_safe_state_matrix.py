@@ -61,8 +61,9 @@ def aftermath():
 def energise(bench):
     bench.cells.set(voltage_v=3.3)
     bench.dut.start()
+    assert bench.dut.wait_for("standby", 30.0)
     bench.dut.request("charge")
-    assert bench.dut.wait_for("charge", 10.0)
+    assert bench.dut.wait_for("charge", 30.0)
     bench.charge(20.0)
     assert bench.clock.until(lambda: bench.charger.measure()[1] > 19.0, timeout_s=5.0)
     bench.record.note("last", "the last event")

@@ -20,6 +20,8 @@ import can
 import pyvisa
 
 from bench.clock import Clock
+from bench.dut import open_dut
+from bench.errors import BenchError
 from bench.station.drivers import check_drivers
 from bench.station.opening import Opener, close_wire
 from bench.station.safe_state import (
@@ -33,6 +35,8 @@ from bench.station.safe_state import (
     readings_of,
 )
 from bench.station_file import StationFile
+from bench.wires.can import CanHub, TwinBus
+from bench.wires.serial import open_serial
 from bench.wires.transcript import Transcript
 from dut_profiles.profile import Profile
 from instruments import roles
@@ -241,7 +245,7 @@ def preload(file: StationFile, profile: Profile, addresses: Mapping[str, str]) -
     """
     check_drivers(file, profile)
     pyvisa.ResourceManager("@py")
-    import_module(f"bench.dut.{profile.communication.protocol}")
+    _rehearse_dut(profile)
     import_module("encodings.idna")  # Python's, at the first connection by name
     for name, entry in file.connected().items():
         address = addresses.get(name, "") if entry.is_served else entry.address
@@ -251,3 +255,25 @@ def preload(file: StationFile, profile: Profile, addresses: Mapping[str, str]) -
             import_module(can.interfaces.BACKENDS[interface][0])
         elif "://" in address and find_spec(f"serial.urlhandler.protocol_{scheme}"):
             import_module(f"serial.urlhandler.protocol_{scheme}")
+
+
+def _rehearse_dut(profile: Profile) -> None:
+    """Talk to a DUT that is not there, in virtual time: what its dialect loads when used is then loaded."""
+    clock, bitrate = Clock(), int(profile.communication.bitrate)
+    if profile.communication.transport == "can":
+        wire: Any = TwinBus(CanHub(clock, bitrate), "host")
+    else:
+        wire = open_serial(
+            "twin://dut", baud=bitrate, clock=clock, role="dut", transcript=Transcript(), twin=_Nobody()
+        )
+    dut = open_dut(profile, wire, clock=clock)
+    with contextlib.suppress(BenchError):
+        dut.request("standby")
+        dut.start()
+
+
+class _Nobody:
+    """The far end of a line that leads nowhere."""
+
+    def handle(self, message: bytes) -> None:
+        """Hear nothing."""
