@@ -20,7 +20,7 @@ from tests import sample_evidence as sample
 from tests.tiny_suites import HEAD, PASSES, clean_environment, runs_in, scenario
 
 ROOT = Path(__file__).parents[1]
-VERBS = ("run", "report", "verify", "check", "decode", "score", "estimate", "judge")
+VERBS = ("run", "report", "verify", "check", "decode", "score", "estimate", "judge", "discover", "panel")
 
 
 class Said:

@@ -235,9 +235,7 @@ def test_an_envelope_that_is_left_while_waiting_is_told_and_the_sources_are_off(
 # -- as a program -----------------------------------------------------------------------------------------
 
 
-def panel(
-    *arguments: str, said: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def panel(*arguments: str, said: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "bench", "panel", *arguments],
         cwd=ROOT, input=said, capture_output=True, text=True, timeout=120, check=False,
