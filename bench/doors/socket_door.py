@@ -13,6 +13,9 @@ from bench.doors.tcp_door import LONGEST_MESSAGE, TcpClient, TcpDoor
 
 _LF, _CR = b"\n", b"\r"
 
+#: Answers that may be due to one client; a busy instrument takes in no more, and TCP tells the client.
+_MOST_DUE = 100
+
 
 class SocketDoor(TcpDoor):
     """A SCPI twin on a TCP port. A client whose message is longer than 1 MiB is dropped."""
@@ -44,7 +47,13 @@ class _SocketClient(TcpClient):
         reply = self.attendant.ask(message)
         if reply is not None:
             self._replies.put(reply.delay_s, partial(self._answer, reply.data))
+            if len(self._replies) >= _MOST_DUE:
+                self.hold("answers due")
         return True
+
+    def work(self) -> None:
+        super().work()
+        self._end_if_done()
 
     def gone(self) -> None:
         super().gone()
@@ -57,9 +66,14 @@ class _SocketClient(TcpClient):
     def eof_received(self) -> bool:
         # `echo '*IDN?' | nc` closes its half at once and still wants the answer.
         self._no_more_comes = True
-        return len(self._replies) > 0
+        return bool(self._replies or self._holds)
 
     def _answer(self, data: bytes) -> None:
         self.send(data)
-        if self._no_more_comes and not self._replies:
+        self.release("answers due")
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        done = self._no_more_comes and not (self._replies or self._holds or _LF in self.inbox)
+        if done and not self.transport.is_closing():
             self.transport.close()

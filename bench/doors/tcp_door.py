@@ -19,6 +19,9 @@ LONGEST_MESSAGE = 1 << 20
 #: What may pile up [bytes] of a client that does not read its answers or has to wait for a lock.
 _MOST_HELD = 2 * LONGEST_MESSAGE
 
+#: Messages of one client that are acted on before the others, the plant and the control line have their turn.
+_MOST_AT_ONCE = 100
+
 #: Connections that may wait to be accepted. A client that finds no place tries again only after a second.
 _WAITING = 1024
 
@@ -86,9 +89,12 @@ class TcpClient(asyncio.Protocol):
             self.work()
 
     def work(self) -> None:
-        """Act on every message that is whole."""
-        while not self._holds and not self.transport.is_closing() and self.step():
-            pass
+        """Act on every message that is whole, and let others in between when there are many."""
+        for _ in range(_MOST_AT_ONCE):
+            if self._holds or self.transport.is_closing() or not self.step():
+                return
+        self.hold("others")
+        asyncio.get_running_loop().call_soon(self.release, "others")
 
     # What asyncio calls.
 
