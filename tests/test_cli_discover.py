@@ -20,6 +20,9 @@ from bench.bringup.proposal import entry, identified, proposals
 from bench.bringup.recognition import known_drivers, those_for
 from bench.errors import InvalidInput
 from bench.sim import SimClient
+from bench.station import Station
+from bench.station_file import load_station
+from dut_profiles.profile import load_profile
 from instruments.cells_bs1200 import Bs1200
 from tests.cli_calls import Said, caller
 from tests.drivers import Found, drivers, rig_of
@@ -268,8 +271,6 @@ def test_an_address_that_cannot_be_one_is_one_line(bmsbench: Call) -> None:
 def test_every_instrument_behind_a_real_port_is_found_and_its_entry_names_its_driver(
     bmsbench: Call, sim: SimClient
 ) -> None:
-    from bench.station_file import load_station
-
     roles = load_station("loopback").roles
     said = bmsbench("discover", "--only-given", "--json", *(sim.addresses[role] for role in roles))
 
@@ -282,8 +283,13 @@ def test_every_instrument_behind_a_real_port_is_found_and_its_entry_names_its_dr
 
 
 @NEEDS_PTY
-def test_on_the_bus_of_the_dut_nothing_is_known_and_nothing_is_sent(sim: SimClient) -> None:
-    answer = probe(sim.addresses["dut"], listen_s=0.5)
+def test_on_the_bus_of_the_dut_no_instrument_is_known(sim: SimClient) -> None:
+    silent = probe(sim.addresses["dut"], listen_s=0.5)
+    station = Station(load_station("loopback"), load_profile("hd_lfp_24s"), addresses=sim.addresses)
+    sim.power_cycle(station.clock, seed=7)
+    with station:  # which feeds the DUT
+        answer = probe(sim.addresses["dut"], listen_s=1.0)
 
-    assert answer.drivers == ()
+    assert silent.remark == "nobody sent anything in 0.5 s"
+    assert (answer.identity, answer.drivers) == ("", ())
     assert "frames of no instrument that is known, from 0x300" in answer.remark

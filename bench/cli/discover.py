@@ -27,7 +27,7 @@ def discover(
     only_given: Annotated[
         bool, typer.Option("--only-given", help="Look at no address but those given here.")
     ] = False,
-    listen: Annotated[float, typer.Option(help="How long to listen on a CAN bus [s].")] = 2.0,
+    listen: Annotated[float, typer.Option(help="Seconds to listen on a CAN bus.")] = 2.0,
     as_json: AsJson = False,
 ) -> None:
     """Ask who is there: USB and GPIB, serial ports, CAN adapters, and the addresses given.
