@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from bench.clock import Clock
-from bench.errors import BenchError, NotReady, StationInvalid, UnsafeState
+from bench.errors import BenchError, NotReady, StationInvalid, UnsafeState, WireError
 from bench.procedure import Bench
 from bench.station import CLOSING_ORDER, ROLE_KINDS, Station, check_drivers
 from bench.station.fitness import standing_doubts
@@ -534,4 +534,33 @@ def test_the_station_states_the_order_in_which_energy_goes_off(make: Make) -> No
     assert station.safe_report is not None
     off = [step.role for step in station.safe_report.steps if step.action == "off"]
     assert off[:3] == ["load", "regen", "charger"]
+    assert station.safe_report.confirmed
+
+
+class Chatty(Rp7900):
+    """Cannot be measured any more once it is told to go off."""
+
+    gone = False
+
+    def poll(self) -> None:
+        if self.gone:
+            raise WireError("charger: nobody answers")
+        super().poll()
+
+    def off(self) -> None:
+        super().off()
+        self.gone = True
+
+
+def test_a_poll_that_fails_while_the_bench_is_made_safe_stops_nobody(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.faulty_drivers.Stuck", Chatty)
+    station = make(charger("Stuck"), ("poll_s  = 1.0", "poll_s  = 0.01"))
+    station.open()
+    charging(station)
+
+    station.close()
+
+    assert station.safe_report is not None
     assert station.safe_report.confirmed

@@ -16,7 +16,7 @@ from bench.clock import Clock
 from bench.dut import Dut
 from bench.emulated_bms.defects import Defect
 from bench.envelope import Envelope
-from bench.errors import NotReady, StationInvalid, UnsafeState, WireError
+from bench.errors import BenchError, NotReady, StationInvalid, UnsafeState, WireError
 from bench.pack_model import PackModel
 from bench.plant.conditions import Conditions
 from bench.rack import ORDER_POLL, PackState, Rack
@@ -211,7 +211,8 @@ class Station:
         for name, entry in self.file.roles.items():
             poll = getattr(self.instruments[name], "poll", None)
             if poll is not None and entry.poll_s is not None:
-                self.clock.every(entry.poll_s, poll, name=f"poll {name}", order=ORDER_POLL)
+                run = partial(self._poll, poll)
+                self.clock.every(entry.poll_s, run, name=f"poll {name}", order=ORDER_POLL)
         self.envelope.watch()
         if self.model is not None and not self._bare:
             self.model.connect(self.by_role)
@@ -220,6 +221,14 @@ class Station:
             self.feed_dut()
         wire, self._dut = opener.dut()
         self._wires.append(("dut", wire))
+
+    def _poll(self, poll: Callable[[], object]) -> None:
+        """Let an instrument measure. While the bench is made safe, its trouble must not stop the others."""
+        try:
+            poll()
+        except BenchError:
+            if not self._closed:
+                raise
 
     def feed_dut(self) -> None:
         """Give the DUT its own supply, if the station says that this is the bench's to do."""
@@ -279,6 +288,8 @@ class Station:
         if self._closed:
             return
         self._closed = True
+        if not self.clock.virtual:
+            self._note_lateness()
         # What follows is the bench's doing: who judges the traces later must stop here.
         self.record.note("end", "bench switches off")
         if self.model is not None:
@@ -302,6 +313,17 @@ class Station:
         self._closed = True
         for _, wire in self._wires:
             attempt(partial(close_wire, wire))
+
+    def _note_lateness(self) -> None:
+        """How punctual this host was: stamps of its own are no better than that."""
+        late = self.clock.lateness_s()
+        self.record.note(
+            "clock",
+            f"{late.jobs} jobs ran {late.median_s * 1e3:.2f} ms late (median), {late.p999_s * 1e3:.1f} ms "
+            f"(99.9 %), {late.largest_s * 1e3:.1f} ms at most",
+            p999_s=late.p999_s,
+            largest_s=late.largest_s,
+        )
 
     def _keep_what_came(self) -> None:
         self._final_traces, self._final_frames = self.traces(), self._frames()
