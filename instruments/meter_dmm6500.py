@@ -27,6 +27,8 @@ _STLAB = "steelelab-delft/stlab devices/Keithley_6500.py"
 _SIBLING = "printed for a sibling; that the DMM6500 agrees is unverified"
 _QCODES = "QCoDeS 0.58.0, Keithley_6500.py"
 _PYMEASURE = "pymeasure 0.16.0, keithley/keithleyDMM6500.py"
+_PYMEASURE_BENCH = "pymeasure, tests/instruments/keithley/test_keithleyDMM6500_with_device.py"
+_SIX_DIGITS = f"no more than six digits ({_PYMEASURE_BENCH})"
 _CAPTURE, _SINGLE = '"defbuffer1"', '"defbuffer2"'
 
 __all__ = ["ACCURACY", "EXCHANGES", "Dmm6500"]
@@ -64,7 +66,7 @@ EXCHANGES = (
     Exchange(b"SENS:FUNC 'VOLT:DC'", None, _QCODES, "public driver"),
     Exchange(b"SENS:FUNC?", b"VOLT:DC", _QCODES, "public driver", "without quotes there"),
     Exchange(b":SENS:VOLT:RANG:AUTO 0;:SENS:VOLT:RANG 10", None, _PYMEASURE, "public driver"),
-    Exchange(b"volt:dc:rang?", b"1.00000000E+01", _QCODES, "public driver", "digits: unverified"),
+    Exchange(b"volt:dc:rang?", b"10", _QCODES, "public driver", _SIX_DIGITS),
     Exchange(b"volt:dc:rang:auto?", b"0", _QCODES, "public driver"),
     Exchange(b"VOLT:DC:RANG:AUTO 0;UPP 10", None, _PYMEASURE, "public driver"),
     Exchange(b"volt:dc:nplc 0.1", None, _QCODES, "public driver"),
@@ -73,7 +75,13 @@ EXCHANGES = (
     Exchange(b"volt:dc:aver:coun 5", None, _QCODES, "public driver"),
     Exchange(b"volt:dc:aver:stat 1", None, _QCODES, "public driver"),
     Exchange(b"VOLT:DC:AZER 0", None, _PYMEASURE, "public driver"),
+    Exchange(b"VOLT:DC:AZER 1", None, _PYMEASURE, "public driver"),
     Exchange(b"AZER:ONCE", None, _PYMEASURE, "public driver"),
+    Exchange(b"VOLT:DC:AZER?", b"0", _PYMEASURE_BENCH, "public driver", "once, and then no more"),
+    Exchange(b"VOLT:DC:APER DEF", None, _PYMEASURE_BENCH, "public driver"),
+    Exchange(b"VOLT:DC:APER?", b"0.0166667", _PYMEASURE_BENCH, "public driver", "one cycle of 60 Hz"),
+    Exchange(b"VOLT:DC:APER MIN", None, _PYMEASURE_BENCH, "public driver"),
+    Exchange(b"VOLT:DC:APER?", b"8.33e-06", _PYMEASURE_BENCH, "public driver", "case of E: unverified"),
     Exchange(b":SENS:VOLT:REL:ACQ", None, _PYMEASURE, "public driver"),
     Exchange(b":SENS:VOLT:REL:STAT?", b"1", _PYMEASURE, "public driver"),
     Exchange(b"READ?", None, _QCODES, "public driver"),
@@ -87,12 +95,14 @@ EXCHANGES = (
     Exchange(b"DISP:LIGH:STAT?", b"ON75", _QCODES, "public driver"),
     Exchange(b"DISP:VOLT:DC:DIG?", b"6", _QCODES, "public driver"),
     Exchange(b"ROUT:SCAN:COUN:SCAN?", b"1", _QCODES, "public driver"),
+    Exchange(b"ROUT:SCAN:COUN:SCAN inf", None, _QCODES, "public driver"),
+    Exchange(b"ROUT:SCAN:COUN:SCAN?", b"0", _PYMEASURE, "public driver", "0 is until aborted"),
     Exchange(b"ROUT:SCAN:INT 2.5", None, _QCODES, "public driver"),
     Exchange(b"TRIG:TIM2:DEL 0.5", None, _QCODES, "public driver"),
     Exchange(b"TRIG:TIM2:STAR:STIM TIM1", None, _QCODES, "public driver"),
     Exchange(b"TRIG:TIM2:STAR:STIM?", b"TIM1", _QCODES, "public driver"),
     Exchange(b"ROUT:TERM?", b"FRON", _PYMEASURE, "public driver", "or REAR"),
-    Exchange(b":SYST:LFR?", b"50", _PYMEASURE, "public driver", "or 60"),
+    Exchange(b":SYST:LFR?", b"60", _PYMEASURE, "public driver", "or 50"),
     Exchange(b":SYST:CARD1:IDN?", b"Empty Slot", _PYMEASURE, "unverified", "with no card in the slot"),
     Exchange(b":DISP:SCR SWIPE_USER", None, _PYMEASURE, "public driver"),
     Exchange(b':DISP:USER1:TEXT "bench"', None, _PYMEASURE, "public driver"),

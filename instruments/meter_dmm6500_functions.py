@@ -67,6 +67,16 @@ class FunctionName(Text):
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Scans(Number):
+    """How often a scan is repeated; 0 or INFinity until it is aborted, which is answered as 0."""
+
+    def read(self, text: str, twin: Any) -> float:
+        endless = text.upper() in ("0", "INF", "INFINITY")
+        # Not super(): a class with slots is not the one that its methods were compiled in.
+        return 0.0 if endless else Number.read(self, text, twin)
+
+
 def _rows(function: Function) -> list[Command]:
     name, sense = function.name, f"[SENSe:]{function.header}"
     rows = [
@@ -92,7 +102,7 @@ def _rows(function: Function) -> list[Command]:
             Command(f"{sense}:NPLCycles", f"{name} nplc", (Number("", 0.0005, "most_cycles", 1.0),)),
             Command(
                 f"{sense}:APERture",
-                parameters=(Number("s", 8e-6, 0.25),),
+                parameters=(Number("s", "least_aperture_s", "most_aperture_s", "cycle_s"),),
                 run="set_aperture",
                 query="aperture",
                 bound=(name,),
@@ -133,7 +143,7 @@ COMMANDS = (
     Command("*LANG", "language", (Choice(("SCPI", "TSP", "SCPI2000", "SCPI34401"), "SCPI"),)),
     Command("FORMat[:DATA]", "format", (Choice(("ASCii", "REAL", "SREal"), "ASC"),)),
     Command("ROUTe:TERMinals", query="terminals"),
-    Command("ROUTe:SCAN:COUNt:SCAN", "scans", (Number("", 1, 100_000_000, 1, integer=True),)),
+    Command("ROUTe:SCAN:COUNt:SCAN", "scans", (Scans("", 1, 100_000_000, 1, integer=True),)),
     Command("ROUTe:SCAN:INTerval", "scan_s", (Number("s", 0.0, 999_999.999),)),
     Command(
         "TRIGger:TIMer<n>:DELay",

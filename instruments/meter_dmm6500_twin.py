@@ -70,7 +70,7 @@ class Dmm6500Options(BaseModel):
     latency_s: Annotated[float, Field(ge=0)] = 0.001
     transducer_accuracy: Annotated[float, Field(ge=0)] = 1e-3
     serial: str = "00000000"
-    line_hz: Literal[50, 60] = 50
+    line_hz: Literal[50, 60] = 60
 
 
 _VOLTS = Number("V", -1000.0, 1000.0)
@@ -127,7 +127,8 @@ DIALECT = Dialect(
         *status_commands("STATus:OPERation", "operation_group"),
         *status_commands("STATus:QUEStionable", "questionable_group"),
     ),
-    number=lambda value: f"{value:.8E}",
+    # Settings, which pymeasure's test with a device compares as 8.33e-6, 0.0166667 and 273e-3.
+    number=lambda value: f"{value:.6g}",
     no_error='0,"No error"',
 )
 
@@ -162,7 +163,11 @@ class Dmm6500Twin:
             for range_v in VOLTS
         }
         # Integration times are at most 15 cycles at 60 Hz, 12 at 50 Hz (pymeasure, keithleyDMM6500.py).
+        # pymeasure 0.16.0, keithleyDMM6500.py and its test with a device, which was at 60 Hz.
         self.most_cycles = 15.0 if options.line_hz == 60 else 12.0
+        self.cycle_s = 1.0 / options.line_hz
+        self.least_aperture_s = 8.33e-6 if options.line_hz == 60 else 1e-5
+        self.most_aperture_s = self.most_cycles * self.cycle_s
         self._timers: dict[tuple[str, int], str] = {}
         self._busy_s = 0.0
         self._set_ns = round(clock.epoch.timestamp() * 1e9) + int(
@@ -388,7 +393,8 @@ class Dmm6500Twin:
         settings[f"{name} offset on"] = True
 
     def zero_once(self) -> None:
-        """Zero and reference are measured; the twin's do not drift."""
+        """Zero and reference are measured; the twin's do not drift. From now on they are no more."""
+        self._scpi.settings[f"{self._scpi.settings['measured']} zero"] = False
 
     def read(self, name: str = '"defbuffer1"', *elements: str) -> str:
         """Measure as often as the count says into a buffer; the answer is the last reading."""

@@ -208,7 +208,7 @@ def test_as_a_multimeter_it_reads_the_transducer(bench: Rig):
     bench.terminal.current_a = -150.0  # 1 mV/A
 
     assert float(ask(bench, "MEAS:VOLT:DC?")) == pytest.approx(-0.15, abs=2e-4)
-    assert ask(bench, "SENS:VOLT:RANG?") == "1.00000000E+00"
+    assert ask(bench, "SENS:VOLT:RANG?") == "1"
     bench.twin.handle(b"VOLT:RANG 0.1")
     assert float(ask(bench, "READ?")) == -9.9e37
     assert ask(bench, "VOLT:RANG:AUTO?") == "0"
@@ -223,7 +223,7 @@ def test_an_offset_is_taken_off_and_averaging_takes_time(bench: Rig):
     one = bench.twin.handle(b"READ?")
     bench.twin.handle(b"VOLT:DC:AVER:COUN 5;:VOLT:DC:AVER:STAT 1")
     five = bench.twin.handle(b"READ?")
-    assert five.delay_s - one.delay_s == pytest.approx(4 / 50)
+    assert five.delay_s - one.delay_s == pytest.approx(4 / 60, rel=1e-6)
 
 
 def test_readings_fill_the_buffer(bench: Rig):
@@ -266,11 +266,39 @@ def test_integration_goes_as_far_as_the_mains_let_it(line_hz: int, most: int):
 
 def test_aperture_and_cycles_are_two_names_of_one_thing(bench: Rig):
     bench.twin.handle(b"VOLT:NPLC 5")
-    assert float(ask(bench, "VOLT:DC:APER?")) == pytest.approx(0.1)  # 5 / 50 Hz
+    assert float(ask(bench, "VOLT:DC:APER?")) == pytest.approx(0.0833333)  # 5 / 60 Hz
 
-    bench.twin.handle(b"VOLT:DC:APER 0.02")
+    bench.twin.handle(b"VOLT:DC:APER 0.0166667")
 
-    assert float(ask(bench, "VOLT:NPLC?")) == pytest.approx(1.0)
+    assert float(ask(bench, "VOLT:NPLC?")) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("line_hz", "least", "most", "usual"),
+    [(60, "8.33e-06", "0.25", "0.0166667"), (50, "1e-05", "0.24", "0.02")],
+)
+def test_apertures_go_as_far_as_the_mains_let_them(line_hz: int, least: str, most: str, usual: str):
+    made = rig(Dmm6500, FakeMeter(), line_hz=line_hz)
+
+    for word, expected in (("MIN", least), ("MAX", most), ("DEF", usual)):
+        made.twin.handle(f"VOLT:DC:APER {word}".encode())
+        assert ask(made, "VOLT:DC:APER?") == expected
+
+
+def test_a_single_automatic_zero_is_the_last(bench: Rig):
+    bench.twin.handle(b"VOLT:DC:AZER 1;:AZER:ONCE")
+
+    assert ask(bench, "VOLT:DC:AZER?") == "0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"), [("inf", "0"), ("0", "0"), ("9999", "9999"), ("maximum", "100000000")]
+)
+def test_a_scan_may_go_on_until_it_is_aborted(bench: Rig, asked: str, kept: str):
+    bench.twin.handle(f"ROUT:SCAN:COUN:SCAN {asked}".encode())
+
+    assert ask(bench, "ROUT:SCAN:COUN:SCAN?") == kept
+    assert ask(bench, "SYST:ERR?").startswith("0,")
 
 
 def test_its_clock_can_be_set(bench: Rig):
@@ -286,7 +314,7 @@ def test_its_clock_can_be_set(bench: Rig):
 def test_each_timer_has_settings_of_its_own(bench: Rig):
     bench.twin.handle(b"TRIG:TIM2:DEL 0.5;STAR:STIM TIM1")
 
-    assert ask(bench, "TRIG:TIM2:DEL?;:TRIG:TIM3:DEL?") == "5.00000000E-01;0.00000000E+00"
+    assert ask(bench, "TRIG:TIM2:DEL?;:TRIG:TIM3:DEL?") == "0.5;0"
     assert ask(bench, "TRIG:TIM2:STAR:STIM?;:TRIG:TIM3:STAR:STIM?") == "TIM1;NONE"
     bench.twin.handle(b"TRIG:TIM5:DEL 1")
     assert ask(bench, "SYST:ERR?").startswith("-114,")
