@@ -211,7 +211,7 @@ class Clock:
             if job.cancelled:
                 continue
             self._wait_until(job.due_ns)
-            if not self.virtual:
+            if not (self.virtual or self.paced):
                 self._late_ns.append(self._elapsed_ns() - job.due_ns)
             job.due_ns += job.period_ns
             if job.running:

@@ -234,6 +234,7 @@ def test_a_paced_clock_runs_late_jobs_at_the_time_at_which_they_were_due():
         clock.catch_up()
 
     assert seen == [10_000_000 * (k + 1) for k in range(len(seen))]
+    assert clock.lateness_s().jobs == 0  # nothing was late, as they saw it
     assert clock.now_ns >= seen[-1]
 
 
