@@ -2,8 +2,8 @@
 
 An emulated rack is as large as the pack that it emulates. A string that starts with `$` is looked up in the
 profile; `$sense_wires` gives a fault box of 32 relays one for each sense wire, both ends always among them;
-`$scanned_pack` wires a scanner to every cell, a thermocouple on each cell that carries a sensor, and the pack's
-three voltages.
+`$scanned_pack` wires a scanner to every cell, a thermocouple on each cell that carries a sensor, and the
+pack's three voltages.
 """
 
 from __future__ import annotations
@@ -43,9 +43,8 @@ def _value(where: str, value: Any, profile: Profile) -> Any:
     try:
         return reduce(getattr, name.split("."), profile)
     except AttributeError as error:
-        raise StationInvalid(
-            where, expected=f"{', '.join(SPECIAL)} or a value of the profile such as $pack.cells", found=repr(value)
-        ) from error
+        known = f"{', '.join(SPECIAL)} or a value of the profile such as $pack.cells"
+        raise StationInvalid(where, expected=known, found=repr(value)) from error
 
 
 def _scanned_pack(profile: Profile) -> dict[int, str]:

@@ -6,8 +6,8 @@ written with 5 and 15. The twin is in `faultbox_modbus_coils_twin.py`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
 import struct
+from typing import Any, ClassVar
 
 from pymodbus.client.base import ModbusBaseSyncClient
 from pymodbus.pdu import ModbusPDU

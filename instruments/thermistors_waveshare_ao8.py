@@ -7,8 +7,8 @@ Each input of the DUT is driven with the voltage that its divider would have at 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from pymodbus.client.base import ModbusBaseSyncClient

@@ -21,7 +21,7 @@ class Identity(Section):
 
 
 class AbsoluteMaximum(Section):
-    """What damages the DUT, however short: no scenario may ask for more. What is not declared is not judged."""
+    """What damages the DUT, however short; no scenario may ask for more. What is not stated is not judged."""
 
     cell_v: Positive | None = Field(default=None, description="at the input of one cell [V]")
     pack_v: Positive | None = Field(default=None, description="across the pack's terminals [V]")
