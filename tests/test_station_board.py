@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.emulated_bms.defects import CATALOGUE
 from bench.errors import StationInvalid
 from bench.procedure import Bench
 from bench.station import Station
@@ -134,3 +135,21 @@ def test_a_mistake_in_a_board_station_is_one_sentence(mistake: str, tmp_path: Pa
 
     with pytest.raises(StationInvalid, match=said):
         load_station(str(path))
+
+
+@pytest.mark.parametrize(("defects", "opens"), [((), True), (("D87_charge_overcurrent_ignored",), False)])
+def test_a_current_that_only_the_shunt_shows_is_what_a_sound_board_trips_on(
+    defects: tuple[str, ...], opens: bool
+) -> None:
+    seeded = [CATALOGUE[name] for name in defects]
+    with Station(SHIPPED, PROFILE, defects=seeded) as station:
+        bench = Bench(station)
+        bench.cells.set(voltage_v=3.30)
+        bench.set_temperature(25.0)
+        bench.wait(0.5)
+        bench.start()
+        bench.mode("charge")
+        bench.charge(1.2 * PROFILE.pack.max_charge_a)
+        bench.wait(3.0)
+
+        assert bench.record.charge_path.opened is opens
