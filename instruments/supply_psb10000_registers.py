@@ -116,7 +116,9 @@ class RegisterFace:
             self._fixed |= dict(enumerate(words, address))
 
     def handle(self, message: bytes) -> Reply | None:
-        """Answer one frame. Unit 0, which EA names, is answered like any other."""
+        """Answer one frame. Unit 0, which EA names, is answered like any other; none if Modbus is off."""
+        if self._unit.settings["modbus"] == "DISABLE":
+            return None
         self._unit.hear("modbus")
         to_zero = len(message) > 6 and message[6] == 0
         reply = self._server.handle(_readdressed(message, 1) if to_zero else message)

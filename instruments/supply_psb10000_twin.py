@@ -10,8 +10,10 @@ programming guide PGMBEN rev. 17 (error numbers, acknowledgement, limits, `*RST`
 hence project defaults: ratings, accuracy, decimals of the answers, what a refused lock answers, power-on
 values, and that SCPI and Modbus on one network socket are two owners (the guides name owners by interface).
 
-It draws only from a terminal that has `sink_current_a`; otherwise the sink side is stored. Left out:
-resistance mode (UIR is declined), function generator, master-slave, analog and network settings.
+It draws only from a terminal that has `sink_current_a`; otherwise the sink side is stored. In resistance mode
+(UIR) the sink holds its resistance; the range of resistance is scaled from that of the PSB 10080-60 (0.04 to
+80 ohm: nominal-io/instro, tests/psu/ea/test_ea_psb10000_hardware.py). Left out: internal resistance of the
+source side, which is stored, function generator, master-slave.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from instruments.power_readings import of_rating
 from instruments.scpi import Command, Dialect, Interpreter, status_commands
 from instruments.scpi_parameters import Boolean, Choice, Number, Style, Text
 from instruments.scpi_status import ScpiError, StatusGroup
+from instruments.supply_psb10000_menu import COMMANDS as MENU
+from instruments.supply_psb10000_menu import NETWORK
 from instruments.supply_psb10000_registers import MAKER, RegisterFace
 from instruments.terminals import SourceTerminal
 
@@ -122,7 +126,9 @@ def _supervised(side: str, name: str, unit: str) -> tuple[Command, ...]:
     )
 
 
-_OHM = Quantity("Ohm", 0, 1000.0, 0.0)
+#: Shares of nominal voltage over nominal current.
+_LEAST_OHM, _MOST_OHM = "0.03 Ohm", "60.0 Ohm"
+_OHM_HIGH = Quantity("Ohm", _LEAST_OHM, _MOST_OHM, _MOST_OHM)
 _AUTO_OFF = Choice(("AUTO", "OFF"), "OFF")
 _SECONDS = (Number("s", 1, 36_000, 5, integer=True),)
 
@@ -133,10 +139,15 @@ DIALECT = Dialect(
         *_level("[SOURce:]POWer", "power_w", "W", "1.0 W", low=False),
         *_level("SINK:CURRent", "sink_current_a", "A", "1.0 A", low=True),
         *_level("SINK:POWer", "sink_power_w", "W", "1.0 W", low=False),
-        # Without effect: in this mode (UIP) the unit has no internal resistance.
-        Command("[SOURce:]RESistance", "resistance_ohm", (_OHM,)),
-        Command("SINK:RESistance", "sink_resistance_ohm", (_OHM,)),
-        Command("SYSTem:CONFig:MODE", "mode", (Choice(("UIP", "UIR"), "UIP"),), run="change_mode"),
+        Command("[SOURce:]RESistance", "resistance_ohm", (Quantity("Ohm", 0.0, "resistance_high", 0.0),)),
+        Command("[SOURce:]RESistance:LIMit:HIGH", "resistance_high", (_OHM_HIGH,)),
+        Command(
+            "SINK:RESistance",
+            "sink_resistance_ohm",
+            (Quantity("Ohm", _LEAST_OHM, "sink_resistance_high", _MOST_OHM),),
+        ),
+        Command("SINK:RESistance:LIMit:HIGH", "sink_resistance_high", (_OHM_HIGH,)),
+        Command("SYSTem:CONFig:MODE", "mode", (Choice(("UIP", "UIR"), "UIP"),)),
         *_supervised("", "OVD", "V"),
         *_supervised("", "UVD", "V"),
         *_supervised("", "OCD", "A"),
@@ -160,6 +171,9 @@ DIALECT = Dialect(
         Command("SYSTem:NOMinal:VOLTage", query="nominal_voltage"),
         Command("SYSTem:NOMinal:CURRent", query="nominal_current"),
         Command("SYSTem:NOMinal:POWer", query="nominal_power"),
+        Command("SYSTem:NOMinal:RESistance:MINimum", query="nominal_resistance", bound=(_LEAST_OHM,)),
+        Command("SYSTem:NOMinal:RESistance:MAXimum", query="nominal_resistance", bound=(_MOST_OHM,)),
+        *MENU,
         Command("MEASure[:SCALar]:VOLTage[:DC]", query="measure_voltage"),
         Command("MEASure[:SCALar]:CURRent[:DC]", query="measure_current"),
         Command("MEASure[:SCALar]:POWer[:DC]", query="measure_power"),
@@ -219,6 +233,7 @@ class Psb10000Twin:
         self._output_v = Deviation.within(of_voltage, generator)
         self._output_a = Deviation.within(of_current, generator)
         self.nominal = {"V": options.rated_v, "A": options.rated_a, "W": options.rated_w}
+        self.nominal["Ohm"] = options.rated_v / options.rated_a
         self.on = False
         self.local = False
         """Somebody at the panel has chosen "Local": remote control is refused."""
@@ -381,6 +396,8 @@ class Psb10000Twin:
         terminal.enabled = self.on
         if hasattr(terminal, "sink_current_a"):
             drawn_a = settings["sink_power_w"] / max(terminal.actual_voltage_v, 0.01 * self.nominal["V"])
+            if settings["mode"] == "UIR":
+                drawn_a = min(drawn_a, max(terminal.actual_voltage_v, 0.0) / settings["sink_resistance_ohm"])
             terminal.sink_current_a = self._output_a.set(min(settings["sink_current_a"], drawn_a))
         self._report()
 
@@ -421,10 +438,6 @@ class Psb10000Twin:
     def output(self) -> str:
         return "ON" if self.on else "OFF"
 
-    def change_mode(self, mode: str) -> None:
-        if mode == "UIR":
-            raise ScpiError(-200)
-
     def nominal_voltage(self) -> str:
         return _with_unit(self.nominal["V"], "V")
 
@@ -433,6 +446,16 @@ class Psb10000Twin:
 
     def nominal_power(self) -> str:
         return _with_unit(self.nominal["W"], "W")
+
+    def nominal_resistance(self, share: str) -> str:
+        return _with_unit(self.bound(share), "Ohm")
+
+    def module(self) -> str:
+        """No module is in the slot."""
+        return "255"
+
+    def network(self, name: str) -> str:
+        return NETWORK[name]
 
     def measure_voltage(self) -> str:
         return self.measure_array().split(", ")[0]

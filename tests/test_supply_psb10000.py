@@ -408,6 +408,56 @@ def test_it_draws_where_the_terminal_lets_it():
     assert int(ask(made, "STAT:QUES:COND?")) & OCP
 
 
+def test_in_resistance_mode_the_sink_holds_its_resistance():
+    made = rig(Psb10000, FakeBoth(emf_v=80.0, ohm=0.1), max_v=100.0)
+    made.driver.prepare()
+    tell(made, "SINK:POW 30000;:SINK:CURR 420;:SINK:RES 8;:SYST:CONF:MODE UIR")
+
+    made.driver.source(voltage_v=10.0, current_a=10.0)
+    made.clock.sleep(0.1)
+
+    volts, amps = made.driver.measure()
+    assert volts / -amps == pytest.approx(8.0, rel=0.02)
+
+
+def test_resistances_stay_in_the_range_of_the_unit(bench: Rig):
+    tell(bench, "SINK:RES 0.01")
+    assert ask(bench, "SYST:ERR?").startswith("-222,")
+
+    tell(bench, "SINK:RES:LIM:HIGH 10;:SINK:RES 11")
+
+    assert ask(bench, "SYST:ERR?").startswith("-222,")
+    assert float(ask(bench, "SYST:NOM:RES:MAX?").removesuffix(" Ohm")) == pytest.approx(
+        60 * 200 / 420, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("SYST:CONF:CONT:SPE", ("SLOW", "FAST", "NORM")),
+        ("SYST:CONF:SEMIF47", ("ENABLE", "DISABLE")),
+        ("SYST:CONF:ANAL:PIN14", ("OVP/OPP", "ALL")),
+        ("SYST:CONF:ANAL:REMSB:LEV", ("INVERTED", "NORMAL")),
+        ("SYST:COMM:LAN:KEEP", ("ON", "OFF")),
+        ("SYST:COMM:TIME", ("100", "5")),
+    ],
+)
+def test_what_is_in_the_menu_is_kept(bench: Rig, header: str, words: tuple[str, ...]):
+    for word in words:
+        tell(bench, f"{header} {word}")
+        assert ask(bench, f"{header}?") == word
+
+
+def test_modbus_can_be_switched_off(bench: Rig):
+    read_class = bytes.fromhex("0001 0000 0006 01 03 0000 0001")
+    assert bench.twin.faces["modbus"].handle(read_class) is not None
+
+    tell(bench, "SYST:COMM:PROT:MODB DISABLE")
+
+    assert bench.twin.faces["modbus"].handle(read_class) is None
+
+
 def test_sink_values_are_kept_where_the_terminal_cannot_be_drawn_from(bench: Rig):
     tell(bench, "SINK:CURR 30;:SINK:POW 1000")
 
@@ -427,11 +477,11 @@ def test_reset_takes_remote_control_switches_off_and_keeps_set_values(bench: Rig
 
 
 def test_errors_are_worded_as_the_family_words_them(bench: Rig):
-    for message in ("NONSENSE 1", "VOLT abc", "VOLT", "SYST:CONF:MODE UIR"):
+    for message in ("NONSENSE 1", "VOLT abc", "VOLT"):
         tell(bench, message)
 
     assert ask(bench, "SYST:ERR:ALL?") == (
-        '-100,"Command unknown", -220,"Parameter error", -220,"Parameter error", -200,"Execution error"'
+        '-100,"Command unknown", -220,"Parameter error", -220,"Parameter error"'
     )
     assert ask(bench, "SYST:ERR:ALL?") == '0,"No error"'
 
