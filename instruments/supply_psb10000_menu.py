@@ -1,4 +1,4 @@
-"""The menu of a PSB 10000 in SCPI: analog interface, network, and what else does nothing to the terminal here.
+"""The menu of a PSB 10000 in SCPI: analog interface, network, and what else leaves the terminal as it is.
 
 Commands and words: Michaelis33-BS/PSB-10000, src/ea_psb10000/subsystems (system, analog, communications).
 Project defaults: every value that is set when the unit comes, and that words are answered as they are sent.
