@@ -105,7 +105,7 @@ class ChamberInside:
         self._error = Deviation.within(accuracy, np.random.default_rng(seed))
         self.running = False
         self.target_degc = self.wanted_degc = self._air_degc = self._walls_degc = terminal.air_degc
-        self._sensor_degc = self._limiter_sensor_degc = terminal.air_degc
+        self._sensor_degc = self._limiter_sensor_degc = self._told_degc = terminal.air_degc
         self.up_k_per_min = self.down_k_per_min = math.inf
         self.limiter_degc = math.inf
         self.tripped = False
@@ -149,7 +149,8 @@ class ChamberInside:
         self._limiter_sensor_degc += (self._air_degc - self._limiter_sensor_degc) * share
         if self._limiter_sensor_degc >= self.limiter_degc:
             self.tripped, self.running = True, False
-        self._terminal.air_degc = self._air_degc
+        if self._air_degc != self._told_degc:  # an idle chamber leaves the pack to another one
+            self._told_degc = self._terminal.air_degc = self._air_degc
 
     def _move_set_point(self, dt_s: float) -> None:
         missing_k = self.target_degc - self.wanted_degc

@@ -2,7 +2,8 @@
 
 Constant resistance, power and voltage are loops around the terminal's voltage, closed once per tick. A real
 load closes them in microseconds; here a loop follows within some ten ticks, and constant voltage within about
-a second. A level is above 0 except for constant current.
+a second. A level is above 0 except for constant current. A terminal is told what changes and nothing else, so
+that of two loads which share one, the idle one does not take it from the other.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class LoadInput:
         self._rated_a, self._source_ohm = rated_a, rated_v / rated_a
         self._held_a = 0.0
         self._seen = (0.0, 0.0)
+        self._told: tuple[float, bool, float] | None = None
         self.mode, self.level, self.limit_a, self.starts_v = "CC", 0.0, rated_a, 0.0
         self.enabled = False
         self.slew_a_per_s = float("inf")
@@ -42,13 +44,16 @@ class LoadInput:
     def apply(self) -> None:
         """Bring the terminal in line with mode and level."""
         terminal = self.terminal
-        if hasattr(terminal, "slew_a_per_s"):
-            terminal.slew_a_per_s = self.slew_a_per_s
         wanted_a = self.level if self.mode == "CC" else self._held_a
         if not self.enabled or terminal.actual_voltage_v < self.starts_v:
             wanted_a = 0.0
-        terminal.current_a = self._error.set(min(max(wanted_a, 0.0), self.limit_a))
-        terminal.enabled = self.enabled
+        told = self._error.set(min(max(wanted_a, 0.0), self.limit_a)), self.enabled, self.slew_a_per_s
+        if told == self._told:
+            return
+        self._told = told
+        if hasattr(terminal, "slew_a_per_s"):
+            terminal.slew_a_per_s = self.slew_a_per_s
+        terminal.current_a, terminal.enabled = told[:2]
 
     def tick(self) -> None:
         """Close the loop once."""

@@ -101,3 +101,14 @@ def test_a_limiter_that_is_still_hot_does_not_reset():
 
     assert inside.tripped
     assert not inside.reset_limiter()
+
+
+def test_an_idle_chamber_leaves_the_air_to_the_one_that_runs():
+    one, clock, terminal = chamber()
+    ChamberInside(terminal, clock=clock, air=AIR, accuracy=ACCURACY, seed=4)
+    one.target_degc = 60.0
+
+    one.start()
+    clock.sleep(1800.0)
+
+    assert terminal.air_degc == pytest.approx(60.0, abs=1.0)

@@ -6,6 +6,7 @@ import pytest
 
 from bench.errors import InstrumentRefused, NotReady
 from bench.wires.twin import Reply
+from instruments.load_63200a_twin import Load63200AOptions, Load63200ATwin
 from instruments.load_dl3021 import Dl3021
 from instruments.roles import Step
 from tests.fake_terminals import FakeLoad
@@ -386,6 +387,19 @@ def test_the_protection_tests_are_not_run(bench: Rig, test: str):
 
     assert error(bench) == '-221,"Settings conflict"'
     assert ask(bench, "INP?") == "0"
+
+
+def test_an_idle_load_leaves_the_terminal_to_the_one_that_draws(bench: Rig):
+    other = Load63200ATwin(bench.terminal, clock=bench.clock, options=Load63200AOptions())
+
+    other.handle(b"MODE CCH;:CURR:STAT:L1 20;:LOAD ON")
+    bench.clock.sleep(1.0)
+    assert bench.terminal.actual_current_a == pytest.approx(20.0, rel=0.01)
+
+    other.handle(b"LOAD OFF")
+    bench.twin.handle(b"CURR:RANG 40;:CURR 2;:INP 1")
+    bench.clock.sleep(1.0)
+    assert bench.terminal.actual_current_a == pytest.approx(2.0, rel=0.01)
 
 
 def test_poll_makes_traces(bench: Rig):
