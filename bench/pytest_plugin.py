@@ -98,6 +98,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # pytest 9 asks for this key, and keeps what it hears, before plugins can say what its default is.
+    getattr(config, "_inicache", {}).pop("enable_assertion_pass_hook", None)
     config.addinivalue_line(
         "markers", "bench_scenario(id, clauses): a validation scenario and what it traces to"
     )

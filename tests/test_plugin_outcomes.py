@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from bench.evidence import load
 from bench.verdict import Verdict
-from tests.tiny_suites import CLAUSES, HEAD
+from tests.tiny_suites import CLAUSES, HEAD, PASSES, scenario
 
 pytest_plugins = ["pytester"]
 
@@ -255,3 +257,21 @@ def test_a_summary_is_there_after_a_plain_pytest_run(pytester: pytest.Pytester) 
     assert {"id", "title", "clauses", "verdict", "measured", "limit", "margin", "unit"} <= set(
         summary["scenarios"][0]
     )
+
+
+def test_a_plain_assert_counts_in_a_folder_of_ones_own(tmp_path: Path) -> None:
+    """As a user runs it: a process of its own, no ini file, nothing of this repository around."""
+    (tmp_path / "test_mine.py").write_text(HEAD + scenario(PASSES), encoding="utf-8")
+    (tmp_path / "requirements.toml").write_text(CLAUSES, encoding="utf-8")
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir=.", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "bmsbench: pass: 1 pass" in ended.stdout
