@@ -12,7 +12,8 @@ import pytest
 
 from bench.evidence import load
 from bench.verdict import Verdict
-from tests.tiny_suites import CLAUSES, HEAD, PASSES, scenario
+from tests.tiny_suites import CLAUSES, HEAD, PASSES
+from tests.tiny_suites import scenario as tiny
 
 pytest_plugins = ["pytester"]
 
@@ -261,7 +262,7 @@ def test_a_summary_is_there_after_a_plain_pytest_run(pytester: pytest.Pytester) 
 
 def test_a_plain_assert_counts_in_a_folder_of_ones_own(tmp_path: Path) -> None:
     """As a user runs it: a process of its own, no ini file, nothing of this repository around."""
-    (tmp_path / "test_mine.py").write_text(HEAD + scenario(PASSES), encoding="utf-8")
+    (tmp_path / "test_mine.py").write_text(HEAD + tiny(PASSES), encoding="utf-8")
     (tmp_path / "requirements.toml").write_text(CLAUSES, encoding="utf-8")
 
     ended = subprocess.run(
