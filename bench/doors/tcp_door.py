@@ -84,9 +84,14 @@ class TcpClient(asyncio.Protocol):
         if reason not in self._holds:
             return
         self._holds.remove(reason)
-        if not self._holds and not self.transport.is_closing():
+        if self._holds or self.transport.is_closing():
+            return
+        self.work()
+        if not (self._must_pause() or self.transport.is_closing()):
             self.transport.resume_reading()
-            self.work()
+
+    def _must_pause(self) -> bool:
+        return bool(self._holds) and len(self.inbox) > _MOST_HELD
 
     def work(self) -> None:
         """Act on every message that is whole, and let others in between when there are many."""
@@ -110,7 +115,7 @@ class TcpClient(asyncio.Protocol):
             return
         self.inbox += data
         self.work()
-        if self._holds and len(self.inbox) > _MOST_HELD:
+        if self._must_pause():
             self.transport.pause_reading()
 
     def pause_writing(self) -> None:
