@@ -26,6 +26,9 @@ from instruments.terminals import CellTerminals
 RESET_S = 10.0
 #: How much quicker a channel's own port is. Project default: the guide only recommends it for speed.
 _OWN_PORT = 8
+#: Messages without an answer that it still works off, so that nonsense does not silence it for long.
+#: Project default.
+_MOST_WAITING = 100
 _IDENTIFICATION = "NGI,N83624,0,V1.00"
 _IP = "192.168.0.123"
 
@@ -145,7 +148,7 @@ class ScpiFace:
         now_ns = self._unit.clock.now_ns
         done_ns = max(now_ns, self._told_until_ns) + round(self._latency_s * 1e9)
         if answer is None:
-            self._told_until_ns = done_ns
+            self._told_until_ns = min(done_ns, now_ns + round(_MOST_WAITING * self._latency_s * 1e9))
             return None
         self._told_until_ns = now_ns
         delay_s = (max(done_ns, self._unit.resetting_until_ns) - now_ns) / 1e9
