@@ -207,8 +207,11 @@ class Clock:
         """Let time pass until bench time `end_ns` [ns] and run every job that falls due."""
         queue = self._queue
         while queue and queue[0][0] <= end_ns:
-            job = heapq.heappop(queue)[3]
+            due_ns, _, _, job = heapq.heappop(queue)
             if job.cancelled:
+                continue
+            if due_ns != job.due_ns:  # it was put off meanwhile
+                self._push(job)
                 continue
             self._wait_until(job.due_ns)
             if not (self.virtual or self.paced):
@@ -219,12 +222,24 @@ class Clock:
                 self._push(job)
                 continue
             self._push(job)
-            job.running = True
+            job.running, began_ns = True, self.now_ns
             try:
                 job.run()
             finally:
                 job.running = False
+                self._put_off(job, self.now_ns - began_ns)
         self._wait_until(end_ns)
+
+    def _put_off(self, job: Job, took_ns: int) -> None:
+        """Leave out what a job that takes longer than its period has missed: it would never catch up.
+
+        One that was only held up by others still runs for each of its periods: it may count them.
+        """
+        behind_ns = self.now_ns - job.due_ns
+        if took_ns > job.period_ns and behind_ns > 0:
+            missed = behind_ns // job.period_ns + 1
+            job.due_ns += missed * job.period_ns
+            job.overruns += missed
 
     def _wait_until(self, due_ns: int) -> None:
         if not (self.virtual or self.paced):

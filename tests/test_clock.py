@@ -272,3 +272,37 @@ def test_nothing_is_late_in_virtual_time():
 
     assert clock.lateness_s().jobs == 0
     assert math.isnan(clock.lateness_s().p999_s)
+
+
+def test_a_job_slower_than_its_period_on_a_wall_clock_leaves_out_what_it_missed():
+    clock, runs = Clock(virtual=False, speed=1e3), []
+
+    def slow() -> None:
+        runs.append(clock.now_s)
+        while clock.now_s < runs[-1] + 2.5:  # as a driver does that waits for a dead instrument
+            pass
+
+    job = clock.every(1.0, slow, name="slow")
+
+    clock.sleep(20.0)
+
+    # Once in three periods, and not once for each of the periods that have passed meanwhile.
+    assert len(runs) <= 8
+    assert job.overruns >= 10
+    assert clock.now_s < 30.0
+
+
+def test_a_job_that_was_held_up_by_another_runs_for_each_of_its_periods():
+    clock, seen = Clock(virtual=False, speed=1e3), []
+
+    def hog() -> None:
+        until_s = clock.now_s + 5.0
+        while clock.now_s < until_s:
+            pass
+
+    clock.every(10.0, hog, name="hog")
+    clock.every(1.0, lambda: seen.append(1), name="counts its periods")
+
+    clock.sleep(19.5)
+
+    assert len(seen) >= 19
