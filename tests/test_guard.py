@@ -376,7 +376,8 @@ def test_the_end_of_an_armed_run_is_a_takeover(boxes: Boxes) -> None:
     assert not boxes.box["charger"].on
     guard = json.loads((boxes.folder / "run/evidence/guard.json").read_text())
     assert guard["confirmed"] is True
-    assert guard["steps"][0]["action"] == "was gone already"
+    # The line ends a moment before the process is gone: the watchman may find either.
+    assert guard["steps"][0]["action"] in ("was gone already", "kill")
     assert guard["watched_by"] == {"charger": "none: a test", "load": "none: a test"}
     assert load(boxes.folder / "run").scenarios[0].result.message.startswith("the run ended without a word")
     assert Clock(virtual=False).until(lambda: not _born(watchman), timeout_s=PATIENCE_S)
