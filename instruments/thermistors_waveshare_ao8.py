@@ -73,6 +73,11 @@ def input_temperature_degc(voltage_v: Floats, options: WaveshareAo8Options) -> F
     return temperature
 
 
+#: An acknowledgement that takes longer leaves open when the outputs changed [s]: two frames at 9600 baud and
+#: the unit's own time are half of it.
+_SLOW_S = 0.15
+
+
 class WaveshareAo8:
     """Waveshare analog output units as `roles.Thermistors`.
 
@@ -157,7 +162,8 @@ class WaveshareAo8:
         """`temperature_degc`: the output registers as read back, as temperatures.
 
         A register is read when it was written, and holds until the next write: the trace repeats it every
-        `hold_s`. A step stands at the time at which the unit had acknowledged it.
+        `hold_s`. A step stands at the time at which the unit had acknowledged it; if that took long, because
+        the host was held up, the values are nan from the request on: the DUT may have seen either.
         """
         if not len(self._t_s):
             return {}
@@ -187,7 +193,7 @@ class WaveshareAo8:
 
     def _write(self, first: int, millivolts: list[int]) -> None:
         """Write outputs from sensor `first` on, read all back, and note them."""
-        position = 0
+        sent_s, position = self._clock.now_s, 0
         while position < len(millivolts):
             unit, channel = divmod(first + position, CHANNELS)
             part = millivolts[position : position + CHANNELS - channel]
@@ -210,7 +216,17 @@ class WaveshareAo8:
                 f"{self._role}: expected outputs {millivolts} mV from sensor {first} on to read back, found "
                 f"{found[first : first + len(millivolts)]} at {self._clock.now_s:.3f} s."
             )
+        if acknowledged_s - sent_s > _SLOW_S and len(self._t_s):
+            self._note_unknown(sent_s, slice(first, first + len(millivolts)))
         self._note(acknowledged_s, found)
+
+    def _note_unknown(self, t_s: float, sensors: slice) -> None:
+        """From `t_s` [s] on, nobody knows any more what these sensors are driven to."""
+        self._hold(t_s)
+        known = self._temperature_degc.view()[-1].copy()
+        known[sensors] = np.nan
+        self._t_s.append(np.array([t_s]))
+        self._temperature_degc.append(known[np.newaxis])
 
     def _note(self, t_s: float, millivolts: list[int]) -> None:
         volts = np.array(millivolts) / 1000

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bench.errors import InstrumentRefused, StationInvalid, WireError
 from bench.wires.modbus_server import rtu
+from bench.wires.twin import Reply
 from instruments.accuracy import Accuracy, Band
 from instruments.thermistors_waveshare_ao8 import (
     EXCHANGES,
@@ -235,3 +236,24 @@ def test_impossible_options_are_told():
         WaveshareAo8.Options(sensors=9, device_ids=[1, 1], **NTC)
     with pytest.raises(StationInvalid, match="at most 4 sensors"):
         units(inputs=4)
+
+
+def test_while_an_acknowledgement_is_late_nobody_knows_what_the_dut_sees(monkeypatch: pytest.MonkeyPatch):
+    bench = units()
+    bench.driver.set(temperature_degc=25.0)
+    bench.clock.sleep(1.0)
+    answer, start_s = bench.twin.handle, bench.clock.now_s
+
+    def late(message: bytes) -> Reply | None:
+        reply = answer(message)
+        return None if reply is None else Reply(reply.data, reply.delay_s + 0.3)
+
+    with monkeypatch.context() as held_up:
+        held_up.setattr(bench.twin, "handle", late)
+        bench.driver.set(temperature_degc=40.0, sensor=2)
+
+    trace = bench.driver.traces()["temperature_degc"].between(start_s, bench.clock.now_s)
+    unknown = np.isnan(trace.value)
+    assert unknown[:, 2].any()
+    assert not np.delete(unknown, 2, axis=1).any()
+    assert trace.value[-1, 2] == pytest.approx(40.0, abs=0.5)
