@@ -145,7 +145,7 @@ class Daq970aTwin:
 
     def _configured(self, function: str, values: list[str]) -> Setting:
         if function == "TEMP":
-            if len(values) > 3:
+            if len(values) > 4:  # transducer, type, 1, resolution
                 raise ScpiError(-108)
             transducer = FIELDS["transducer"].read(values[0], self) if values else "TC"
             if transducer != "TC":

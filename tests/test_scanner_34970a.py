@@ -291,6 +291,7 @@ def test_a_timed_scan_fills_the_memory_as_a_public_logger_wants_it():
         "*RST",
         "CONF:VOLT:DC DEF,(@101)",
         "VOLT:DC:NPLC 1.0,(@101)",
+        "CONF:TEMP TC,K,1,DEF,(@104)",  # as other drivers write it: always 1, then the resolution
         "CONF:TEMP TC,K,(@104)",
         "TEMP:NPLC 1.0,(@104)",
         "TEMP:TRAN:TC:RJUN:TYPE FIX,(@104)",
