@@ -96,6 +96,7 @@ class Dp832:
     """
 
     transport = "visa"
+    port = 5555
     twin = Dp832Twin
     Options = Dp832Options
     idn = ("rigol", "dp83")

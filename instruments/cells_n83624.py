@@ -187,6 +187,7 @@ class N83624(N83624Unit):
     """
 
     transport = "visa"
+    port = 7000
     face = "scpi"
     twin = N83624Twin
     Options = N83624Options

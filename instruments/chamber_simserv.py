@@ -103,6 +103,7 @@ class SimservChamber:
     """
 
     transport = "serial"
+    port = 2049
     twin = SimservTwin
     Options = SimservOptions
     idn = ("weiss",)

@@ -139,6 +139,7 @@ class Dl3021:
     """
 
     transport = "visa"
+    port = 5555
     twin = Dl3021Twin
     Options = Dl3021Options
     idn = ("rigol", "dl302")

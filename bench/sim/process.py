@@ -117,7 +117,7 @@ def _manifest(served: ServedRack, control: str) -> Manifest:
     connectors: dict[str, str] = {}
     for role, face, address in served.addresses():
         if role in addresses:
-            connectors[f"{role}/{face or 'other'}"] = address
+            connectors[f"{role}/{face or 'portmapper'}"] = address
         else:
             addresses[role] = address
     return Manifest(

@@ -40,6 +40,8 @@ _TCP: dict[str, tuple[Callable[..., Door], int]] = {
     "rtutcp": (ModbusRtuTcpDoor, 502),
     "socketcand": (SocketcandDoor, 29536),
 }
+#: Doors whose port differs from maker to maker: a driver may name it as `port`.
+_OF_DRIVER = ("socket", "tcp")
 #: Doors that are pseudo terminals.
 _PTY = ("pty", "rtu", "slcan")
 DOORS = (*_TCP, *_PTY)
@@ -146,7 +148,7 @@ class ServedRack:
             face = getattr(driver, "face", "")
             door = self._door_of(name, driver.transport)
             host = f"127.0.0.{number + 2}" if self._real_ports else self._host
-            port = getattr(driver, "port", _TCP.get(door, (None, 0))[1]) if self._real_ports else 0
+            port = self._port(driver, door)
             baud = getattr(options, "baud", 9600)
             await self._open(
                 name, face, door, twins[name], host=host, port=port, baud=baud, transport=driver.transport
@@ -239,6 +241,13 @@ class ServedRack:
             mapper = Portmapper(made, host=host)
             await mapper.open()
             self.connectors.append(Served(role, face, mapper))
+
+    def _port(self, driver: Any, door: str) -> int:
+        """Where the real device listens, if that is asked for; 0: any free port."""
+        if not self._real_ports or door not in _TCP:
+            return 0
+        usual = _TCP[door][1]
+        return int(getattr(driver, "port", usual)) if door in _OF_DRIVER else usual
 
     def _pty(self, door: str, behind: Any, name: str, baud: int) -> Door:
         if door == "slcan":
