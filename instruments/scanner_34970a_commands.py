@@ -80,7 +80,7 @@ def _functions() -> list[Command]:
     ):
         rows += [
             Command(
-                f"CONFigure:{header}", parameters=(_SENT,) * 4, required=1, run="configure", bound=(function,)
+                f"CONFigure:{header}", parameters=(_SENT,) * 5, required=1, run="configure", bound=(function,)
             ),
             Command(f"MEASure:{header}", query="measure", bound=(function,)),
         ]
