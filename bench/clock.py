@@ -18,6 +18,9 @@ from typing import NamedTuple
 
 _NS = 1_000_000_000
 
+#: For how long a paced clock catches up at most, and in which steps of bench time it does [ns].
+_PATIENCE_NS, _SLICE_NS = 20_000_000, 10_000_000
+
 #: Bench time 0 of every virtual run. A real date, because log formats lose stamps near 1970.
 VIRTUAL_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -191,8 +194,22 @@ class Clock:
         return True
 
     def catch_up(self) -> None:
-        """Run every job that is due by now and do not wait: for who sleeps in an event loop."""
-        self.sleep_until(max(self.now_ns, self._elapsed_ns()) if self.paced else self.now_ns)
+        """Run every job that is due by now and do not wait: for who sleeps in an event loop.
+
+        A paced clock whose jobs take longer than the time they stand for stays `behind_s`, after a moment,
+        so that its event loop gets to do something else.
+        """
+        if not self.paced:
+            self.sleep_until(self.now_ns)
+            return
+        end_ns, began_ns = self._elapsed_ns(), time.monotonic_ns()
+        while self._now_ns < end_ns and time.monotonic_ns() - began_ns < _PATIENCE_NS:
+            self.sleep_until(min(end_ns, self._now_ns + _SLICE_NS))
+
+    @property
+    def behind_s(self) -> float:
+        """By how much of the wall clock's time a paced clock is late [s]."""
+        return max(0, self._elapsed_ns() - self._now_ns) / _NS / self.speed if self.paced else 0.0
 
     def next_due_s(self) -> float:
         """Time to the next job in seconds of the wall clock, 0 if it is overdue; inf if there is none."""

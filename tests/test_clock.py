@@ -306,3 +306,18 @@ def test_a_job_that_was_held_up_by_another_runs_for_each_of_its_periods():
     clock.sleep(19.5)
 
     assert len(seen) >= 19
+
+
+def test_a_paced_clock_that_cannot_keep_up_returns_and_says_how_far_behind_it_is():
+    clock = Clock(virtual=False, paced=True, speed=1e9)  # a second is thirty years
+    clock.every(0.01, lambda: None, name="tick")
+
+    clock.catch_up()
+
+    assert clock.behind_s > 0.0
+    assert clock.now_s < 1e6
+
+
+def test_only_a_paced_clock_is_behind():
+    assert Clock().behind_s == 0.0
+    assert Clock(virtual=False).behind_s == 0.0

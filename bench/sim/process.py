@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from datetime import datetime
@@ -29,6 +30,9 @@ from bench.station_file import StationFile
 from dut_profiles.profile import Profile
 
 PACK = TypeAdapter(PackState)
+
+#: From how far behind the wall clock on somebody should know [s].
+_BEHIND_S = 2.0
 
 #: How long the loop may look away from the clock when no job is due [s].
 _LOOK_S = 0.05
@@ -96,14 +100,24 @@ async def serve(
 async def _pace(clock: Clock, stop: asyncio.Event) -> None:
     """Run the jobs of `clock` when they are due, until `stop`. What a job raises ends the sim."""
     loop, broken = asyncio.get_running_loop(), list[BaseException]()
+    told = False
 
     def turn() -> None:
+        nonlocal told
         try:
             clock.catch_up()
         except Exception as error:
             broken.append(error)
             stop.set()
         else:
+            if clock.behind_s > _BEHIND_S and not told:
+                told = True
+                print(
+                    f"bmsbench sim: this machine cannot keep a speed of {clock.speed:g}: it is "
+                    f"{clock.behind_s:.1f} s behind; bench time passes more slowly than it should",
+                    file=sys.stderr,
+                    flush=True,
+                )
             loop.call_later(min(_LOOK_S, clock.next_due_s()), turn)
 
     turn()
