@@ -24,6 +24,7 @@ from bench.clock import Clock
 from bench.evidence import Evidence, load
 from bench.sim import SimClient
 from bench.verdict import Verdict
+from tests.child_signals import as_from_a_terminal
 from tests.tiny_suites import CLAUSES, runs_in, scenario
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals, pseudo terminals")
@@ -122,7 +123,7 @@ class Bench:
             [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", "--rootdir=.", ".",
              "--bench-station=rack.toml"],
             cwd=folder, env=self.environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, bufsize=1,
+            text=True, bufsize=1, preexec_fn=as_from_a_terminal,
         )  # fmt: skip
 
     def environment(self, folder: Path) -> dict[str, str]:
@@ -135,7 +136,11 @@ class Bench:
 
     def end(self, folder: Path, run: subprocess.Popen[str], said: str = "") -> Ended:
         """Wait until the run and everybody who holds its standard error have ended."""
-        out, err = run.communicate(timeout=PATIENCE_S)
+        try:
+            out, err = run.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            run.kill()  # its ports are the next run's
+            raise
         runs = runs_in(folder / "results")
         assert len(runs) == 1, said + out + err
         return Ended(run.returncode, said + out, err, load(runs[0]), self.sim.truth())

@@ -22,6 +22,7 @@ from bench.station.opening import Opener
 from bench.station_file import Calibration, StationFile, load_station
 from dut_profiles.profile import load_profile
 from instruments.supply_rp7900 import Rp7900
+from tests.child_signals import as_from_a_terminal
 from tests.tiny_suites import HEAD, runs_in, scenario
 
 ROOT = Path(__file__).parents[1]
@@ -509,7 +510,7 @@ def test_energy_is_off_after_a_signal(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "--rootdir=.", "."]
     done = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        timeout=120, check=False,
+        timeout=120, check=False, preexec_fn=as_from_a_terminal,
     )  # fmt: skip
 
     assert "AFTER False 0.0" in done.stdout, done.stdout + done.stderr
