@@ -94,12 +94,12 @@ def once(bench: Bench, row: str) -> tuple[float, float]:
         start_s = default_timer()
         disturb(bench, folder, run)
         while (truth := bench.sim.truth())["charger"]["enabled"] or abs(truth["pack"]["current_a"]) > 2.0:
+            if "blocked" in row and run.poll() is not None:
+                bench.sim.ask("plug", role="meter")  # the cable that held the run up
             if default_timer() - start_s > PATIENCE_S:
                 raise SystemExit(f"{row}: the charger is still on after {PATIENCE_S:g} s")
         off_s = default_timer() - start_s
         run.wait(PATIENCE_S)
-        if "blocked" in row:
-            bench.sim.ask("plug", role="meter")
         for listener in listeners:
             listener.join(PATIENCE_S)
         if not heard:
