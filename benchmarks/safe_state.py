@@ -23,9 +23,6 @@ from pathlib import Path
 from timeit import default_timer
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from tests.test_safe_state_matrix import PATIENCE_S, WAIT_FOR_EVER, Bench, charging, read_to
 
 SILENCE_S = 3.0
@@ -118,26 +115,16 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=list(ROWS), help="rows, by the start of their names")
     given = parser.parse_args()
-    table = Table(
-        "how the run ends",
-        "off, median [s]",
-        "worst",
-        "confirmed, median [s]",
-        "worst",
-        title=f"{given.times} times each, load {os.getloadavg()[0]:.1f}",
-    )
+    print(f"{given.times} times each, load {os.getloadavg()[0]:.1f}; seconds, median and worst")
+    print(f"{'how the run ends':<34} {'off':>13} {'confirmed':>13}")
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name))
         for row in ROWS:
-            if not any(row.startswith(start) for start in given.only):
-                continue
-            times = [once(bench, row) for _ in range(given.times)]
-            cells = []
-            for values in zip(*times, strict=True):
-                cells += [f"{statistics.median(values):.2f}", f"{max(values):.2f}"]
-            table.add_row(row, *cells)
+            if any(row.startswith(start) for start in given.only):
+                times = [once(bench, row) for _ in range(given.times)]
+                shown = (f"{statistics.median(v):.2f} {max(v):.2f}" for v in zip(*times, strict=True))
+                print(f"{row:<34} {next(shown):>13} {next(shown):>13}", flush=True)
         bench.sim.close()
-    Console(width=110).print(table)
 
 
 if __name__ == "__main__":
