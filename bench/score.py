@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.emulated_bms.defects import known_defects
 from bench.errors import BenchError, DefectInvalid
 from bench.evidence import Evidence, load
-from bench.run import known_defects
 from bench.verdict import Verdict, worst
 from dut_profiles.profile import find_profile
 

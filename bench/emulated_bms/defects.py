@@ -7,12 +7,28 @@ own would be.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.emulated_bms import defects_of_function as function
 from bench.emulated_bms import defects_of_sensing as sensing
 from bench.emulated_bms.defect import Defect, SeededDefect, load_defects_from
 
-__all__ = ["CATALOGUE", "Defect", "SeededDefect", "load_defects_from"]
+__all__ = ["CATALOGUE", "Defect", "SeededDefect", "known_defects", "load_defects_from"]
 
 CATALOGUE: dict[str, SeededDefect] = {
     defect.name: defect for defect in sorted((*sensing.DEFECTS, *function.DEFECTS), key=lambda d: d.name)
 }
+
+
+def known_defects(defects_from: str = "") -> dict[str, Defect]:
+    """The project's own defects and those of a file, by name.
+
+    Raises
+    ------
+    DefectInvalid
+        If the file cannot be used.
+    """
+    found: dict[str, Defect] = dict(CATALOGUE)
+    if defects_from:
+        found |= load_defects_from(Path(defects_from))
+    return found

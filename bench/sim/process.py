@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bench.clock import Clock
-from bench.emulated_bms.defects import CATALOGUE, Defect, load_defects_from
+from bench.emulated_bms.defects import Defect, known_defects
 from bench.errors import BenchError, DefectInvalid, InvalidInput
 from bench.rack import PackState
 from bench.sim.manifest import Manifest
@@ -228,9 +228,7 @@ class Control:
 
 
 def _defects(names: list[str], defects_from: str) -> list[Defect]:
-    known: dict[str, Defect] = dict(CATALOGUE)
-    if defects_from:
-        known |= load_defects_from(Path(defects_from))
+    known = known_defects(defects_from)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise DefectInvalid("defects", expected=f"some of {', '.join(sorted(known))}", found=unknown[0])

@@ -1,4 +1,4 @@
-"""A run: which scenarios with which station and DUT, what came of each, sealed at the end."""
+"""A run: its scenarios one after the other, under guard, their evidence written and sealed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,18 @@ import hashlib
 import math
 import os
 import platform
-import tomllib
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
-
-import pytest
+from typing import TYPE_CHECKING
 
 import bench
-from bench.collector import Collector
-from bench.emulated_bms.defects import CATALOGUE, Defect, load_defects_from
-from bench.errors import BenchError, DefectInvalid, Inconclusive, InvalidInput, UnsafeState
+from bench.errors import BenchError, Inconclusive, UnsafeState
 from bench.evidence import (
-    Clause,
     DutInfo,
     EvidenceWriter,
     Journal,
@@ -37,136 +31,19 @@ from bench.evidence import (
 from bench.evidence.journal import JOURNALS
 from bench.evidence.json_file import to_json
 from bench.rack import PackState
-from bench.reference import Reference
+from bench.run.options import Options, checked_rule, checked_seed, chosen_defects, make_folder, named_clauses
+from bench.run.outcome import Outcome
 from bench.sim import SimClient
 from bench.station import SafeReport, Station, check_defects, check_drivers
 from bench.station.drivers import load_driver
 from bench.station.fitness import demand_certifiable, standing_doubts
 from bench.station_file import load_station
-from bench.verdict import DecisionRule, Verdict, worst
+from bench.verdict import Verdict, worst
 from dut_profiles.profile import find_profile, load_profile
 from instruments.exchange import weakest_label
 
 if TYPE_CHECKING:
     from bench.guard.watch import Guard, Watch
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for, as text."""
-
-    station: str
-    dut: str
-    seed: str
-    defect: str
-    defects_from: str
-    rule: str
-    results: Path
-    requirements: Path
-    sim: str = ""
-    certify: bool = False
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What came of one scenario, while it is coming."""
-
-    id: str
-    nodeid: str
-    title: str
-    clauses: tuple[str, ...]
-    collector: Collector
-    parameters: dict[str, object] = field(default_factory=dict)
-    station: Station | None = None
-    start_s: float = 0.0
-    message: str = ""
-    exit_code: int = 0
-    _raised: list[Verdict] = field(default_factory=list)
-    _skipped: bool = False
-
-    def raised(self, error: BaseException, *, during: str) -> None:
-        """Take what setup, the test or teardown raised. Only the test itself can find the DUT wrong."""
-        if isinstance(error, BaseExceptionGroup):  # several fixtures failed to tear down
-            for part in error.exceptions:
-                self.raised(part, during=during)
-            return
-        match error:
-            case Inconclusive():
-                verdict = Verdict.FAIL if self._unexplained() else Verdict.INCONCLUSIVE
-            case AssertionError() | pytest.fail.Exception() if during == "call" and not _of_the_bench(error):
-                verdict = Verdict.FAIL
-            case _:
-                verdict = Verdict.ERROR
-        if isinstance(error, BenchError):
-            self.exit_code = max(self.exit_code, error.exit_code)
-        kind = "" if verdict is Verdict.FAIL else f"{type(error).__name__}: "
-        text = f"{kind}{error}".strip() or type(error).__name__
-        if verdict is Verdict.FAIL and isinstance(error, Inconclusive):
-            text = f"{self.collector.findings[-1]} ({error})"
-        if verdict.severity >= self.verdict.severity or not self.message:
-            self.message = text
-        self._raised.append(verdict)
-
-    def _unexplained(self) -> bool:
-        """Whether the DUT did wrong before the scenario gave up, which then is its own doing."""
-        if self.station is None:
-            return False
-        try:
-            found = Reference(self.station.profile).explains(self.station.record)
-        except (Inconclusive, BenchError):
-            return False
-        self.collector.findings += [str(finding) for finding in found]
-        return bool(len(found))
-
-    def skip(self, reason: str) -> None:
-        """The scenario does not apply to this DUT."""
-        self._skipped, self.message = True, reason
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of what was judged and what was raised."""
-        judged = [judgement.verdict for judgement in self.collector.judgements]
-        if not judged and self.collector.checks:
-            judged = [Verdict.PASS]
-        found = [*judged, *self._raised]
-        # A scenario that gave up is no pass, and what it had found wrong by then stays found.
-        if self._skipped and all(verdict is Verdict.PASS for verdict in found):
-            return Verdict.SKIPPED
-        return worst(found)
-
-    @property
-    def judged_wrong(self) -> str:
-        """The first thing that was judged and found outside its window, in words."""
-        wrong = (j for j in self.collector.judgements if j.verdict is Verdict.FAIL)
-        return next((f"{j.what}: {j.measured:.6g} {j.unit}; {j.reason}" for j in wrong), "").replace(
-            ": nan s;", ":"
-        )
-
-    def result(self) -> ScenarioResult:
-        """For the evidence."""
-        station, collector = self.station, self.collector
-        message = self.message
-        if self.verdict is Verdict.FAIL:
-            # What was judged says it better than pytest's account of the expression.
-            found = collector.findings
-            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            message = f"{found[0]}{more}" if found else self.judged_wrong or message.split("\n +", 1)[0]
-        return ScenarioResult(
-            id=self.id,
-            nodeid=self.nodeid,
-            title=self.title,
-            clauses=self.clauses,
-            hazard=self.id.partition("-")[0],
-            verdict=self.verdict,
-            message=message,
-            judgements=tuple(collector.judgements),
-            findings=tuple(collector.findings),
-            events=tuple(station.record.events) if station else (),
-            start_s=self.start_s,
-            duration_s=station.clock.now_s - self.start_s if station else 0.0,
-            parameters=self.parameters,
-            trips=tuple(collector.trips),
-        )
 
 
 class Campaign:
@@ -184,12 +61,12 @@ class Campaign:
         self.file = load_station(options.station)
         self.profile = load_profile(options.dut)
         check_drivers(self.file, self.profile)
-        self.seed = _seed(options.seed, self.file.seed)
-        self.defects = _defects(options)
+        self.seed = checked_seed(options.seed, self.file.seed)
+        self.defects = chosen_defects(options)
         check_defects(self.file, self.defects)
-        self.rule = _rule(options.rule)
-        self.clauses = _clauses(options.requirements, scenarios)
-        _make_folder(options.results)
+        self.rule = checked_rule(options.rule)
+        self.clauses = named_clauses(options.requirements, scenarios)
+        make_folder(options.results)
         self.options, self.total = options, len(scenarios)
         self.outcomes: list[tuple[Verdict, int]] = []
         self.virtual_s = 0.0
@@ -501,85 +378,6 @@ class Campaign:
 def asdict_identity(identity: object) -> dict[str, str]:
     """Vendor, model, hardware, firmware and serial number of a profile."""
     return {key: getattr(identity, key) for key in ("vendor", "model", "hardware", "firmware", "serial")}
-
-
-def known_defects(defects_from: str) -> dict[str, Defect]:
-    """The project's own defects and those of a file, by name.
-
-    Raises
-    ------
-    DefectInvalid
-        If the file cannot be used.
-    """
-    found: dict[str, Defect] = dict(CATALOGUE)
-    if defects_from:
-        found |= load_defects_from(Path(defects_from))
-    return found
-
-
-def _defects(options: Options) -> list[Defect]:
-    known = known_defects(options.defects_from)
-    if not options.defect:
-        return []
-    if options.defect not in known:
-        raise DefectInvalid(
-            "--bench-defect", expected=f"one of {', '.join(sorted(known))}", found=options.defect
-        )
-    return [known[options.defect]]
-
-
-def _seed(text: str, default: int) -> int:
-    if not text:
-        return default
-    if not text.isdecimal():
-        raise InvalidInput("--bench-seed", expected="a whole number from 0", found=repr(text))
-    return int(text)
-
-
-def _rule(text: str) -> DecisionRule:
-    if text not in ("simple", "guarded"):
-        raise InvalidInput("--bench-rule", expected="simple or guarded", found=repr(text))
-    return cast("DecisionRule", text)
-
-
-def _clauses(path: Path, scenarios: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[Clause, ...]:
-    """Every clause that the scenarios name, with its title. A clause that is not in the file is an error."""
-    if not path.is_file():
-        raise InvalidInput("--bench-requirements", expected="a TOML file of clauses", found=str(path))
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(str(path), expected="TOML", found=str(error)) from error
-    named: dict[str, Clause] = {}
-    for scenario, clauses in scenarios:
-        for ref in clauses:
-            row = table.get(ref)
-            if not isinstance(row, dict):
-                raise InvalidInput(
-                    f"{path}: scenario {scenario}",
-                    expected=f'a table ["{ref}"] with title and source',
-                    found="none" if row is None else repr(row),
-                )
-            named[ref] = Clause(ref, str(row.get("title", "")), str(row.get("source", "unverified")))
-    return tuple(named.values())
-
-
-def _make_folder(results: Path) -> None:
-    try:
-        results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(
-            "--bench-results", expected="a folder that can be made", found=f"{error}"
-        ) from error
-
-
-def _of_the_bench(error: BaseException) -> bool:
-    """Whether an assertion of the bench's own code failed: that says nothing about the DUT."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] in ("bench", "instruments", "dut_profiles")
 
 
 def _point_latest_to(folder: Path) -> None:
